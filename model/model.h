@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * model.h - an independent x86 machine, as far as addresses go.
+ *
+ * Physical memory, one or more CPUs with their page walkers, TLBs and
+ * paging-structure caches, written from the vendor manuals (hardware-facts
+ * H-1..H-133). It is the oracle that the library is held against, so nothing
+ * below model/ includes or imitates core/: the two share include/umbra/types.h
+ * and may disagree about everything else.
+ *
+ * Two temperaments. MODEL_STRICT caches nothing: each access walks memory.
+ * MODEL_HOSTILE keeps every translation that the manuals let a CPU keep until
+ * an operation that must drop it (H-104..H-116), caches speculatively, and
+ * prefers the oldest entry that may still be used.
+ */
+#ifndef MODEL_MODEL_H
+#define MODEL_MODEL_H
+
+#include "umbra/types.h"
+
+/* ---- physical memory ---- */
+
+struct model_mem;
+
+/** model_mem_new - an empty physical address space; NULL when out of memory. */
+struct model_mem *model_mem_new(void);
+void model_mem_free(struct model_mem *mem);
+
+/**
+ * model_mem_add - put RAM at [base, base + size).
+ * @bytes: the RAM itself, owned by the caller and outliving @mem.
+ * base and size are multiples of 4096. False if it overlaps or memory is short.
+ * Addresses without RAM read as all ones and swallow writes, as a bus does.
+ */
+bool model_mem_add(struct model_mem *mem, umbra_hpa base, uint64_t size, void *bytes);
+
+/** model_mem_at - pointer to @len bytes of RAM inside one region, or NULL. */
+void *model_mem_at(const struct model_mem *mem, umbra_hpa hpa, size_t len);
+
+/* ---- CPUs ---- */
+
+enum model_caching {
+	MODEL_STRICT,
+	MODEL_HOSTILE,
+};
+
+/** Second stage of translation in use. */
+enum model_stage2_kind {
+	MODEL_NATIVE, /* none: root mode, or a guest on shadow tables */
+	MODEL_EPT,
+	MODEL_NPT,
+};
+
+/**
+ * Choices where the manuals leave the CPU a choice; 0 is "does the least":
+ * no Accessed bit in a walk that faults, nothing speculative.
+ */
+#define MODEL_A_ON_FAULT (1u << 0) /* set A in entries passed before a fault, H-60 */
+#define MODEL_SPECULATE (1u << 1) /* walk ahead and set A speculatively, H-61 (hostile only) */
+#define MODEL_A_ON_DENIED (1u << 2) /* set A in the leaf of a rights-denied access, H-60 */
+
+struct model_config {
+	struct umbra_cpu cpu;
+	enum model_caching caching;
+	/** Set of MODEL_* choices above. */
+	unsigned choices;
+	/** Seed of whatever hostile mode decides at random. */
+	uint64_t seed;
+};
+
+/**
+ * struct model_state - everything that VM entry / VMRUN loads, or that root
+ * software sets up. All of it in the manuals' own encodings.
+ */
+struct model_state {
+	/** Paging registers of whatever runs: the guest's, or native. pdpte[] is
+	 * loaded from memory by model_enter() when @load_pdptes, else taken as is
+	 * (H-78: VMCS fields with EPT, memory without). */
+	struct umbra_regs regs;
+	bool load_pdptes;
+	/** CS.L: 64-bit code. Only canonical checks and wrap-around depend on it
+	 * (H-3, H-4). Ignored outside long mode. */
+	bool long_code;
+	enum model_stage2_kind stage2;
+	/** VPID or ASID; 0 outside guests or with VPIDs disabled. */
+	uint16_t tag;
+	/* EPT: */
+	uint64_t eptp;
+	bool mbec;
+	/* NPT: nested root and the host's paging state at VMRUN (H-91), GMET etc. */
+	uint64_t ncr3;
+	uint64_t hcr0, hcr4, hefer;
+	bool gmet, rogpt;
+	/** AMD TLB_CONTROL for this VMRUN: 0, 1, 3, 7. */
+	uint8_t tlb_control;
+};
+
+struct model_cpu;
+
+/** model_cpu_new - a CPU on @mem, cold, in no paging. NULL when out of memory. */
+struct model_cpu *model_cpu_new(struct model_mem *mem, const struct model_config *config);
+void model_cpu_free(struct model_cpu *cpu);
+
+/**
+ * model_enter - VM entry, VMRUN, or (MODEL_NATIVE, tag 0) root software setting
+ * its own state. Flushes exactly what H-112 says such an entry flushes. Returns
+ * an event of kind NONE, or GP when an entry check on paging state fails
+ * (H-96, H-133), in which case nothing changes.
+ */
+struct umbra_event model_enter(struct model_cpu *cpu, const struct model_state *state);
+/** model_state - the state as it is now (after MOV CR etc.). */
+const struct model_state *model_state_of(const struct model_cpu *cpu);
+
+/* Instructions of whatever runs. Each returns NONE, GP, or the exit that a
+ * PDPTE load met; on any event nothing has changed. Flushes as H-112. */
+struct umbra_event model_mov_cr0(struct model_cpu *cpu, uint64_t value);
+struct umbra_event model_mov_cr3(struct model_cpu *cpu, uint64_t value);
+struct umbra_event model_mov_cr4(struct model_cpu *cpu, uint64_t value);
+struct umbra_event model_wrmsr_efer(struct model_cpu *cpu, uint64_t value);
+void model_set_keys(struct model_cpu *cpu, uint32_t pkru, uint32_t pkrs);
+void model_invlpg(struct model_cpu *cpu, umbra_gva gva);
+struct umbra_event model_invpcid(struct model_cpu *cpu, unsigned type, uint16_t pcid,
+				 umbra_gva gva);
+/* Root software. invept/invvpid return false for VMfail. */
+bool model_invept(struct model_cpu *cpu, unsigned type, uint64_t eptp);
+bool model_invvpid(struct model_cpu *cpu, unsigned type, uint16_t vpid, umbra_gva gva);
+void model_invlpga(struct model_cpu *cpu, umbra_gva gva, uint32_t asid);
+/** model_flush_all - drop everything that was ever cached (power-up). */
+void model_flush_all(struct model_cpu *cpu);
+
+/* ---- accesses ---- */
+
+/** struct model_access - one data access or fetch of 1..64 bytes. */
+struct model_access {
+	umbra_gva gva;
+	uint8_t size;
+	/** Set of enum umbra_access. */
+	unsigned access;
+	/** rSP/rBP based without override: non-canonical gives #SS (H-4). */
+	bool stack;
+	/** Bytes to write, or room for the bytes read; NULL: do not care (a
+	 * write then stores back what is there). */
+	void *data;
+};
+
+/** One page-contained piece of an access that completed. */
+struct model_piece {
+	umbra_gpa gpa; /* after the guest's tables */
+	umbra_hpa hpa; /* after the second stage */
+	uint8_t size;
+};
+
+struct model_outcome {
+	/** NONE: completed. Else nothing was read or written. */
+	struct umbra_event event;
+	/** EPT violations: bits of event.code that the manuals define here. */
+	uint64_t code_defined;
+	unsigned piece_count; /* 1, or 2 when the access crosses a page */
+	struct model_piece piece[2];
+};
+
+/** model_access - do it, with all architectural effects, A/D and caching included. */
+void model_access(struct model_cpu *cpu, const struct model_access *access,
+		  struct model_outcome *outcome);
+
+/**
+ * model_legal - every outcome that a CPU in this state may legally give to
+ * @access now, without doing it: one for a strict CPU unless the manuals are
+ * unsure; hostile: a fresh walk plus every cached fact. Returns the count (at
+ * most @max are stored, without data).
+ */
+unsigned model_legal(struct model_cpu *cpu, const struct model_access *access,
+		     struct model_outcome *outcomes, unsigned max);
+
+/** model_explains - does the set of model_legal() contain @seen (defined bits only)? */
+bool model_explains(struct model_cpu *cpu, const struct model_access *access,
+		    const struct model_outcome *seen);
+
+/** Counts since creation: walks, entries read, TLB hits, flushes. */
+struct model_stats {
+	uint64_t accesses, walks, entries_read, hits, flushes;
+};
+const struct model_stats *model_stats_of(const struct model_cpu *cpu);
+
+#endif
