@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mode.h - a format bound to a CPU and its controls (layer 1).
+ *
+ * mode_bind() folds MAXPHYADDR, features and control bits into masks and one
+ * permission table, so that the walker has no feature tests. A mode is a value:
+ * no pointers into anything but const formats, freely copied and compared.
+ */
+#ifndef CORE_MODE_H
+#define CORE_MODE_H
+
+#include "core/format.h"
+
+/**
+ * Rights of a translation (facts B-2). For EPT formats USER is "execute from
+ * user-mode linear addresses" and EXEC the supervisor's (all, without MBEC).
+ */
+#define ACC_READ (1u << 0)
+#define ACC_WRITE (1u << 1)
+#define ACC_USER (1u << 2)
+#define ACC_EXEC (1u << 3)
+#define ACC_ALL 15u
+
+/** struct mode_level - what the walker needs to know of a level. */
+struct mode_level {
+	uint64_t present;
+	/** Reserved bits: [0] large bit clear, [1] set. */
+	uint64_t rsvd[2];
+	uint64_t large;
+	uint64_t table_address, leaf_address;
+	uint64_t accessed, dirty;
+	/** rights = ((entry ^ flip) | grant) >> rights_shift. */
+	uint64_t flip, grant;
+	uint64_t high;
+	uint8_t shift, rights_shift, high_shift;
+	uint16_t index_mask;
+};
+
+/** How this mode, as a second stage, sees the accesses of the stage above it. */
+struct mode_stage2 {
+	/** Access flags of a read of a guest table entry, and of an A/D update. */
+	uint8_t table_read, table_update;
+	/** Final access: flags kept of the original, flags always set. */
+	uint8_t final_keep, final_set;
+	/** Final access: USER when these rights of the first stage hold (MBEC). */
+	uint8_t final_user_acc;
+};
+
+struct mode {
+	const struct format *format;
+	uint32_t flags; /* MODE_* it was bound with */
+	uint8_t maxphyaddr;
+	uint8_t top;
+	uint8_t entry_shift; /* log2 of the entry size */
+	bool root_registers; /* PDPTEs come from registers */
+	bool pk; /* keys can deny */
+	/** #PF code bit 4 is reported for fetches (H-55). */
+	uint64_t fetch_code;
+	/** bad_low6 test: index is (entry & 63) | (entry >> 8 & bad_fold). */
+	uint64_t bad_low6, bad_fold;
+	/** deny[access index] bit acc: the access is denied (B-1..B-3). The index
+	 * is perm_index(access). */
+	uint16_t deny[16];
+	/** Bit numbers of the accumulated rights. */
+	uint8_t read_bit, write_bit, user_bit, exec_bit, key_bit;
+	struct mode_stage2 stage2;
+	struct mode_level level[UMBRA_LEVEL_MAX + 1];
+};
+
+/**
+ * mode_bind - fold @flags (MODE_*) and @maxphyaddr (32..52) into @format.
+ * Total: every combination gives a mode; flags that the format does not know
+ * have no effect.
+ */
+void mode_bind(struct mode *mode, const struct format *format, uint32_t flags, unsigned maxphyaddr);
+
+/**
+ * mode_of_regs - the format and flags that @regs select on @cpu (G-2, H-2).
+ * NULL: no paging. The caller binds: mode_bind(m, f, *flags, cpu->maxphyaddr).
+ */
+const struct format *mode_of_regs(const struct umbra_regs *regs, const struct umbra_cpu *cpu,
+				  uint32_t *flags);
+
+/** mode_of_eptp - format and flags of an EPTP; NULL if its walk length is neither 4 nor 5
+ * or another entry check of E-2 fails. @mbec: the execution control. */
+const struct format *mode_of_eptp(uint64_t eptp, const struct umbra_cpu *cpu, bool mbec,
+				  uint32_t *flags);
+
+/** mode_of_npt - format and flags of nested paging under host registers @host (H-91);
+ * NULL if the host does not page. @gmet: VMCB 090h bit 3. */
+const struct format *mode_of_npt(const struct umbra_regs *host, const struct umbra_cpu *cpu,
+				 bool gmet, uint32_t *flags);
+
+/**
+ * mode_pdptes_load_ok - H-20/G-13: may these four values be loaded into PDPTE
+ * registers? False: MOV CR raises #GP(0).
+ */
+bool mode_pdptes_load_ok(const uint64_t pdpte[4], unsigned maxphyaddr);
+
+#endif
