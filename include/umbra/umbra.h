@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * umbra.h - the library.
+ *
+ *	vm    = slots (guest memory) + tables that the hardware walks
+ *	vcpu  = guest registers + the root that they select
+ *
+ * An embedder's loop around one vCPU:
+ *
+ *	umbra_vcpu_load(vcpu, &root);        root.pointer, root.regs -> VMCS/VMCB
+ *	run the guest
+ *	exit: #PF, NPF, EPT violation  ->    umbra_vcpu_fault(vcpu, &exit, &what);
+ *	      MOV CR, WRMSR EFER       ->    umbra_vcpu_set_regs(vcpu, &regs, load_pdptes)
+ *	      INVLPG                   ->    umbra_vcpu_invlpg(vcpu, gva)
+ *
+ * Outcomes are of three kinds and never share an int: enum umbra_status (the
+ * caller's mistake or no memory), enum umbra_verdict (what to do next), and the
+ * host's bug hook (a mistake of Umbra).
+ */
+#ifndef UMBRA_UMBRA_H
+#define UMBRA_UMBRA_H
+
+#include "umbra/types.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** enum umbra_status - names and meanings of errno where KVM has one. */
+enum umbra_status {
+	UMBRA_OK = 0,
+	UMBRA_EINVAL, /* an argument that can never be right */
+	UMBRA_EEXIST, /* slots overlap */
+	UMBRA_EFAULT, /* memory that cannot be reached */
+	UMBRA_ENOENT, /* no such slot */
+	UMBRA_ENOMEM, /* a host hook had no memory */
+	UMBRA_ENOSPC, /* the VM's table page limit is reached */
+	UMBRA_EAGAIN, /* the host asks to try again */
+	UMBRA_EINTR, /* the host was interrupted */
+	UMBRA_EOPNOTSUPP, /* not with this CPU or configuration */
+	UMBRA_STATUS_COUNT
+};
+/** umbra_strstatus - one sentence; never NULL. */
+const char *umbra_strstatus(enum umbra_status status);
+
+/** enum umbra_verdict - what the embedder does next. */
+enum umbra_verdict {
+	UMBRA_RESUME, /* repaired: enter the guest again */
+	UMBRA_RETRY, /* something changed meanwhile: enter again, it may fault again */
+	UMBRA_INJECT, /* the guest's own fault: deliver resolution.event */
+	UMBRA_MMIO, /* no memory at resolution.gpa, or a write to read-only memory */
+	UMBRA_EMULATE, /* carry out the guest's write with umbra_vm_write(); see there */
+	UMBRA_MEMORY_FAULT, /* the embedder's own memory is missing at resolution.gpa */
+	UMBRA_VERDICT_COUNT
+};
+const char *umbra_strverdict(enum umbra_verdict verdict);
+
+/* ---- VMs ---- */
+
+enum umbra_paging { UMBRA_PAGING_SHADOW, UMBRA_PAGING_EPT, UMBRA_PAGING_NPT, UMBRA_PAGING_COUNT };
+
+/** Generations of entry layouts; numbers as core/entry.h. */
+enum umbra_layout { UMBRA_LAYOUT_6_12, UMBRA_LAYOUT_004, UMBRA_LAYOUT_7_3, UMBRA_LAYOUT_COUNT };
+
+struct umbra_vm;
+struct umbra_vcpu;
+
+struct umbra_vm_config {
+	/** Handed to every hook. */
+	void *host;
+	/** The CPU that will walk the tables. */
+	struct umbra_cpu cpu;
+	enum umbra_paging paging;
+	/** EPT: 4 or 5. NPT: 3 (PAE host), 4 or 5. Shadow: 0, it follows the guest. */
+	uint8_t levels;
+	enum umbra_layout layout;
+	/** Largest page to map: 1 (4K) .. 3 (1G); cut to what the CPU has. */
+	uint8_t page_level;
+	/** Run with MBEC (EPT) or GMET (NPT) on; EOPNOTSUPP if the CPU lacks it. */
+	bool exec_by_mode;
+	/** Table pages the VM may own at once; 0: no limit, else at least 64. */
+	uint32_t page_limit;
+	/** Call umbra_host_trace. */
+	bool trace;
+};
+
+/**
+ * umbra_vm_create - EINVAL: a field out of range or a combination that no
+ * hardware has; EOPNOTSUPP: this CPU lacks it; ENOMEM.
+ */
+enum umbra_status umbra_vm_create(const struct umbra_vm_config *config, struct umbra_vm **vm);
+/** umbra_vm_destroy - with all its vCPUs and slots. NULL is allowed. */
+void umbra_vm_destroy(struct umbra_vm *vm);
+
+/* ---- slots ---- */
+
+#define UMBRA_SLOT_READONLY (1u << 1) /* KVM_MEM_READONLY */
+#define UMBRA_SLOT_ID_MAX 32763u
+
+/** struct umbra_slot - guest-physical [base, base + size) is host memory at hva. */
+struct umbra_slot {
+	uint32_t id;
+	uint32_t flags;
+	umbra_gpa base;
+	uint64_t size; /* 0 deletes slot @id */
+	umbra_hva hva;
+};
+
+/**
+ * umbra_slot_set - create, move, change or delete a slot (facts M-4).
+ * EINVAL: unknown flags; base, size or hva not page aligned; id too large; end
+ * beyond the CPU's MAXPHYADDR; more than 2^31-1 pages; size 0 without such a
+ * slot; another size, hva or READONLY for an existing id. EEXIST: overlap.
+ * ENOMEM. On any error nothing has changed.
+ */
+enum umbra_status umbra_slot_set(struct umbra_vm *vm, const struct umbra_slot *slot);
+
+/* ---- vCPUs ---- */
+
+/**
+ * umbra_vcpu_create - @cpu: what CPUID tells the guest; its MAXPHYADDR must not
+ * exceed the host's (EINVAL). Registers start as at reset without paging.
+ */
+enum umbra_status umbra_vcpu_create(struct umbra_vm *vm, const struct umbra_cpu *cpu,
+				    struct umbra_vcpu **vcpu);
+void umbra_vcpu_destroy(struct umbra_vcpu *vcpu);
+
+/**
+ * umbra_vcpu_set_regs - the guest's paging registers are now @regs.
+ * @load_pdptes: the instruction loads PDPTE registers from memory (H-20); ignored
+ * unless @regs select PAE paging on a CPU with PDPTE registers. When false,
+ * regs->pdpte are taken as they are (from a snapshot).
+ * EINVAL: a combination that MOV CR or VM entry refuses (#GP to the guest);
+ * EFAULT: PDPTEs lie outside memory (#GP as well). Nothing has changed then.
+ * Under shadow paging also flushes what MOV CR3 must (the next load says so).
+ */
+enum umbra_status umbra_vcpu_set_regs(struct umbra_vcpu *vcpu, const struct umbra_regs *regs,
+				      bool load_pdptes);
+const struct umbra_regs *umbra_vcpu_regs(const struct umbra_vcpu *vcpu);
+
+/** struct umbra_root - what to run the guest with. */
+struct umbra_root {
+	/** CR3 (shadow), EPTP or nCR3. */
+	uint64_t pointer;
+	/** CR0, CR3, CR4, EFER, PDPTEs and keys for the hardware. TDP: the
+	 * guest's own. Shadow: what the tables were made for; cr3 == pointer. */
+	struct umbra_regs regs;
+	/** NPT: the host registers that make nCR3 mean what it should (CR0, CR4, EFER
+	 * bits of H-91); zero otherwise. */
+	struct umbra_regs host;
+	/** Flush this vCPU's guest translations before entering. */
+	bool flush;
+};
+
+/**
+ * umbra_vcpu_load - the root for the vCPU's registers, made if need be; call it
+ * before each entry (it is cheap when nothing changed). ENOMEM, ENOSPC.
+ * In PAE modes hardware reads PDPTEs at entry: enter anew after each fault.
+ */
+enum umbra_status umbra_vcpu_load(struct umbra_vcpu *vcpu, struct umbra_root *root);
+
+/** struct umbra_exit - a fault that the hardware reported. */
+struct umbra_exit {
+	/** PF (shadow), EPT_VIOLATION, EPT_MISCONFIG (EPT), NPF (NPT). */
+	struct umbra_event event;
+	/** CPL and RFLAGS.AC at the time (implicit accesses, SMAP). */
+	uint8_t cpl;
+	bool ac;
+};
+
+struct umbra_resolution {
+	enum umbra_verdict verdict;
+	/** INJECT: the exception to deliver. */
+	struct umbra_event event;
+	/** MMIO, EMULATE, MEMORY_FAULT: where, and the access (enum umbra_access). */
+	umbra_gpa gpa;
+	unsigned access;
+	/** RESUME: level of the mapping made, 0 if none was needed (spurious). */
+	uint8_t level;
+};
+
+/**
+ * umbra_vcpu_fault - look into a fault and repair what is Umbra's.
+ * EINVAL: an event that this VM's paging cannot have. ENOMEM, ENOSPC, EINTR:
+ * nothing changed, the guest may be entered again later.
+ */
+enum umbra_status umbra_vcpu_fault(struct umbra_vcpu *vcpu, const struct umbra_exit *exit,
+				   struct umbra_resolution *resolution);
+
+/** umbra_vcpu_invlpg - the guest invalidates @gva (shadow paging; no-op with TDP). */
+void umbra_vcpu_invlpg(struct umbra_vcpu *vcpu, umbra_gva gva);
+
+/** struct umbra_translation - result of umbra_vcpu_translate. */
+struct umbra_translation {
+	umbra_gpa gpa;
+	/** log2 of the guest's page. */
+	uint8_t page_shift;
+	/** Guest rights: bit 0 R, 1 W, 2 U, 3 X. */
+	uint8_t acc;
+	/** kind NONE, or the #PF that the access would take. */
+	struct umbra_event event;
+};
+/**
+ * umbra_vcpu_translate - walk the guest's tables in software for an emulator.
+ * @set_ad: set A/D bits as the access would. EINVAL: @access has unknown bits
+ * or WRITE together with FETCH.
+ */
+enum umbra_status umbra_vcpu_translate(struct umbra_vcpu *vcpu, umbra_gva gva, unsigned access,
+				       bool set_ad, struct umbra_translation *translation);
+
+/**
+ * umbra_vm_write - a write to guest memory by an instruction emulator or a device:
+ * stores the bytes and keeps shadow tables true. EFAULT: not all of it is in
+ * writable slots (nothing is written). EINVAL: @size is 0.
+ */
+enum umbra_status umbra_vm_write(struct umbra_vm *vm, umbra_gpa gpa, const void *bytes,
+				 size_t size);
+/** umbra_vm_read - EFAULT unless all of it is in slots. */
+enum umbra_status umbra_vm_read(struct umbra_vm *vm, umbra_gpa gpa, void *bytes, size_t size);
+
+/** umbra_vm_zap_all - drop all tables; they are rebuilt on demand. */
+void umbra_vm_zap_all(struct umbra_vm *vm);
+
+/* ---- watching ---- */
+
+/** struct umbra_stats - KVM's names (facts L-7). */
+struct umbra_stats {
+	uint64_t pf_taken, pf_fixed, pf_emulate, pf_spurious, pf_guest, pf_mmio;
+	uint64_t tlb_flush, invlpg;
+	uint64_t mmu_shadow_zapped, mmu_pte_write, mmu_pde_zapped, mmu_recycled, mmu_cache_miss;
+	uint64_t mmu_shadow_pages; /* table pages now */
+	uint64_t pages_4k, pages_2m, pages_1g; /* leaves now */
+	uint64_t metadata_bytes; /* of table pages, reverse map and slots, now */
+};
+void umbra_vm_stats(const struct umbra_vm *vm, struct umbra_stats *stats);
+
+/** struct umbra_finding - one broken invariant. */
+struct umbra_finding {
+	/** Its name in docs/INVARIANTS.md, e.g. "I-7". */
+	const char *invariant;
+	const char *what;
+	/** Entry address, its value, and a second value where one is compared. */
+	uint64_t where, value, other;
+};
+/**
+ * umbra_audit - check every invariant of docs/INVARIANTS.md; calls @found for each
+ * breach. Returns their number. Changes nothing, allocates nothing.
+ */
+uint64_t umbra_audit(struct umbra_vm *vm,
+		     void (*found)(void *context, const struct umbra_finding *finding),
+		     void *context);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
