@@ -9,7 +9,6 @@
 #include "cli/args.h"
 #include "cli/cli.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -64,15 +63,8 @@ static bool set_value(const struct args_option *o, const char *text, char *error
 	case ARGS_TEXT: *o->text = text; break;
 	case ARGS_CALL: ok = o->call(o->context, text, error, size); break;
 	}
-	if (ok && (o->kind == ARGS_NUMBER || o->kind == ARGS_SIZE) &&
-	    (*o->number < o->min || (o->max && *o->number > o->max))) {
-		if (o->max)
-			snprintf(error, size, "'%s' is not in %" PRIu64 "..%" PRIu64, text, o->min,
-				 o->max);
-		else
-			snprintf(error, size, "'%s' is less than %" PRIu64, text, o->min);
-		ok = false;
-	}
+	if (ok && (o->kind == ARGS_NUMBER || o->kind == ARGS_SIZE))
+		ok = args_range(text, *o->number, o->min, o->max, error, size);
 	if (ok && o->given)
 		*o->given = true;
 	return ok;

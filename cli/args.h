@@ -47,6 +47,10 @@ bool args_number(const char *text, uint64_t *value, char *error, size_t error_si
 /** args_size - a number with an optional K, M, G or T (times 1024, either case). */
 bool args_size(const char *text, uint64_t *value, char *error, size_t error_size);
 
+/** args_range - is @value, parsed from @text, in min..max (max 0: no limit)? */
+bool args_range(const char *text, uint64_t value, uint64_t min, uint64_t max, char *error,
+		size_t error_size);
+
 /**
  * args_symbols - a set of bits: names from @table and numbers, separated by ',' or '|'.
  * "pae,pge,0x10" gives exactly those. When every item begins with + or -, they

@@ -101,6 +101,19 @@ bool args_size(const char *text, uint64_t *value, char *error, size_t error_size
 	return true;
 }
 
+bool args_range(const char *text, uint64_t value, uint64_t min, uint64_t max, char *error,
+		size_t error_size)
+{
+	if (value >= min && (!max || value <= max))
+		return true;
+	if (max)
+		snprintf(error, error_size, "'%.*s' is not in %" PRIu64 "..%" PRIu64, SHOW, text,
+			 min, max);
+	else
+		snprintf(error, error_size, "'%.*s' is less than %" PRIu64, SHOW, text, min);
+	return false;
+}
+
 static bool symbol(const struct args_symbol *table, const char *text, size_t length,
 		   uint64_t *value)
 {
@@ -198,15 +211,8 @@ static bool key_value(const struct args_key *key, const char *text, uint64_t *va
 		v = truth;
 		break;
 	}
-	if (ok && (key->kind == ARGS_NUMBER || key->kind == ARGS_SIZE) &&
-	    (v < key->min || (key->max && v > key->max))) {
-		if (key->max)
-			snprintf(error, size, "'%s' is not in %" PRIu64 "..%" PRIu64, text,
-				 key->min, key->max);
-		else
-			snprintf(error, size, "'%s' is less than %" PRIu64, text, key->min);
-		ok = false;
-	}
+	if (ok && (key->kind == ARGS_NUMBER || key->kind == ARGS_SIZE))
+		ok = args_range(text, v, key->min, key->max, error, size);
 	if (ok)
 		*value = v;
 	return ok;
