@@ -35,6 +35,8 @@
 #define MODE_ROGPT (1u << 16) /* NPT: guest-table walks are reads */
 #define MODE_PDPTE_MEMORY (1u << 17) /* PAE: PDPTEs are read in the walk */
 #define MODE_ADVINFO (1u << 18) /* EPT: qualification bits 9-11 */
+#define MODE_NPT (1u << 19) /* a second stage of AMD: faults are NPFs */
+#define MODE_NO_PAT (1u << 20) /* no PAT: its bits are reserved (32-bit format, H-28) */
 
 /** Kinds of entry that a rule is about, selected by the level's large bit. */
 #define FORMAT_TABLE (1u << 0)
@@ -69,15 +71,20 @@ struct format_level {
 	uint8_t shift, bits;
 	/** Present iff any of these is 1. MBEC adds @present_mbec. */
 	uint64_t present, present_mbec;
-	/** Leaf iff set (0: never at this level; level 1 is always a leaf). */
+	/** Leaf iff set (0: never at this level; level 1 is always a leaf). Without
+	 * all of @large_when the bit is ignored, which is not the same as reserved. */
 	uint64_t large;
+	uint32_t large_when;
+	/** The accessed bit is a control bit: over all levels it is at one place
+	 * after rights_shift, or 0 where the level has none. */
 	uint64_t accessed, dirty;
 	/** Bits of the next table's address, and of a leaf's frame. */
 	uint64_t table_address, leaf_address;
 	/** PSE-36/40: these bits of a leaf, shifted left by @high_shift, extend
-	 * the frame; mode_bind() cuts them to what the CPU has. */
+	 * the frame if @high_when; those that the CPU does not have are reserved. */
 	uint64_t high;
 	uint8_t high_shift;
+	uint32_t high_when;
 	/** Control bits of this level lie this far above the places that
 	 * struct format gives (0 in every hardware format). */
 	uint8_t rights_shift;
@@ -98,6 +105,10 @@ struct format {
 	uint8_t read_bit, write_bit, user_bit, exec_bit;
 	/** The exec bit means "no execute". */
 	bool exec_inverted;
+	/** Without these flags the bit is no right: granted, whatever it is. */
+	uint32_t exec_when, user_when;
+	/** Without these flags the accessed and dirty bits are ignored. */
+	uint32_t ad_when;
 	/** Lowest bit of the protection key in leaves; 64 = none. */
 	uint8_t key_bit;
 	/** Address bits from MAXPHYADDR up to here are reserved (0: none). */

@@ -32,9 +32,15 @@ struct mode_level {
 	/** rights = ((entry ^ flip) | grant) >> rights_shift. */
 	uint64_t flip, grant;
 	uint64_t high;
+	/** Byte offset of the entry in its table: address >> slot_shift & slot_mask. */
+	uint32_t slot_mask;
+	uint8_t slot_shift;
 	uint8_t shift, rights_shift, high_shift;
 	uint16_t index_mask;
 };
+
+#define MODE_SHAPE_8BYTE (1u << 0) /* 8-byte entries */
+#define MODE_SHAPE_LOW6 (1u << 1) /* there are illegal values of the low six bits */
 
 /** How this mode, as a second stage, sees the accesses of the stage above it. */
 struct mode_stage2 {
@@ -46,6 +52,12 @@ struct mode_stage2 {
 	uint8_t final_user_acc;
 };
 
+/** An access is allowed iff (raw rights & care) == want; the raw rights are the
+ * entries' own bits, ANDed over the levels. */
+struct mode_allow {
+	uint64_t care, want;
+};
+
 struct mode {
 	const struct format *format;
 	uint32_t flags; /* MODE_* it was bound with */
@@ -54,6 +66,19 @@ struct mode {
 	uint8_t entry_shift; /* log2 of the entry size */
 	bool root_registers; /* PDPTEs come from registers */
 	bool pk; /* keys can deny */
+	/** Which instance of the walker's loop suits the format. */
+	uint8_t shape;
+	/** Rights that every translation has (no such bit in the format). */
+	uint8_t acc_always;
+	/** What is left of the format's root_address. */
+	uint64_t root_address;
+	/** Address bits that no table of a second stage reaches (H-84, H-101). */
+	uint64_t beyond;
+	/** The accessed bit among the accumulated raw rights; 0: not in use. */
+	uint64_t accessed;
+	/** Raw right of each ACC_* bit, and the leaf's key. */
+	uint64_t read, write, user, exec;
+	uint8_t key_shift, key_mask;
 	/** #PF code bit 4 is reported for fetches (H-55). */
 	uint64_t fetch_code;
 	/** bad_low6 test: index is (entry & 63) | (entry >> 8 & bad_fold). */
@@ -61,6 +86,9 @@ struct mode {
 	/** deny[access index] bit acc: the access is denied (B-1..B-3). The index
 	 * is perm_index(access). */
 	uint16_t deny[16];
+	/** The same for the walker, which looks at raw rights (B-3 is a
+	 * conjunction for each kind of access). */
+	struct mode_allow allow[16];
 	/** Bit numbers of the accumulated rights. */
 	uint8_t read_bit, write_bit, user_bit, exec_bit, key_bit;
 	struct mode_stage2 stage2;
@@ -87,7 +115,8 @@ const struct format *mode_of_eptp(uint64_t eptp, const struct umbra_cpu *cpu, bo
 				  uint32_t *flags);
 
 /** mode_of_npt - format and flags of nested paging under host registers @host (H-91);
- * NULL if the host does not page. @gmet: VMCB 090h bit 3. */
+ * NULL if the host does not page. @gmet: VMCB 090h bit 3. The caller adds
+ * MODE_ROGPT for VMCB 090h bit 6. */
 const struct format *mode_of_npt(const struct umbra_regs *host, const struct umbra_cpu *cpu,
 				 bool gmet, uint32_t *flags);
 

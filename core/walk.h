@@ -16,7 +16,8 @@
 
 /** struct memory - where the last space of a chain finds bytes. */
 struct memory {
-	/** Window of the last hit: [base, base + size) is at @bytes. */
+	/** Window of the last hit: [base, base + size) is at @bytes. Whole pages,
+	 * so that no entry crosses its end; size 0 at first. */
 	uint64_t base, size;
 	uint8_t *bytes;
 	/** The window may be written. */
@@ -54,7 +55,7 @@ enum walk_end {
 /** Flags of walk(). */
 #define WALK_NO_AD (1u << 0) /* look, do not set A/D bits */
 #define WALK_NO_FINAL (1u << 1) /* do not translate the result through the parent */
-#define WALK_NO_RIGHTS (1u << 2) /* find the leaf whatever its rights */
+#define WALK_NO_RIGHTS (1u << 2) /* find the leaf whatever its rights; implies NO_AD */
 
 /** struct walk - result. Levels that were not reached hold unspecified values. */
 struct walk {
