@@ -23,8 +23,13 @@ enum entry_ad {
 struct entry_layout {
 	const char *generation; /* "6.12", "004", "7.3" */
 	bool ept;
-	uint64_t present, write, user, exec, exec_user, nx, accessed, dirty, large;
+	/** Bits that the hardware reads; 0 where the family has none. @present is set in
+	 * every present entry, @read carries ACC_READ (one bit, unless EPT). */
+	uint64_t present, read, write, user, exec, exec_user, nx, accessed, dirty, large;
 	uint64_t memtype_wb; /* of leaves */
+	/** Protection key of leaves; not in PAE, which reserves these bits. */
+	uint64_t key_mask;
+	uint8_t key_shift;
 	uint64_t host_writable, mmu_writable, mmu_present;
 	uint64_t always; /* set in every present entry (suppress #VE) */
 	uint8_t ad_shift;
@@ -48,7 +53,10 @@ const struct entry_layout *entry_layout(unsigned generation, bool ept);
 struct entry_kind {
 	const struct entry_layout *layout;
 	uint64_t address; /* bits of the frame */
+	/** Set in every present entry; set in accessed and in dirty leaves (0: the
+	 * layout leaves them to hardware that has no A/D). */
 	uint64_t present, accessed, dirty;
+	uint64_t key_mask; /* 0: leaves carry no key */
 	bool ad; /* hardware sets A/D */
 	bool exec_only;
 	bool pae; /* 62:52 are reserved to hardware */
@@ -71,6 +79,14 @@ struct entry_config {
 };
 void entry_bind(struct entry_kind *kind, const struct entry_config *config);
 
+/**
+ * entry_set_mmio - another MMIO value than entry_bind()'s (memory encryption, #VE
+ * for the guest: Q-20). False, and no MMIO entries from now on, when Q-21 forbids
+ * it: a bit of @mask is not free for it, @value or @access lies outside, or empty
+ * or frozen entries would match.
+ */
+bool entry_set_mmio(struct entry_kind *kind, uint64_t value, uint64_t mask, uint64_t access);
+
 /** What a leaf is made of. */
 struct entry_leaf {
 	umbra_pfn pfn; /* of the whole page; low bits of large pages 0 */
@@ -85,9 +101,18 @@ struct entry_leaf {
 	bool accessed, dirty;
 };
 
-/** entry_make_leaf - Q-10, Q-15. Result satisfies entry_writable_state_ok(). */
+/**
+ * entry_make_leaf - Q-10, Q-15. Result satisfies entry_writable_state_ok().
+ *
+ * Never grants more than leaf->acc, with one exception: an entry that is not EPT is
+ * readable because it is present. Rights that would be a misconfiguration (EPT W
+ * or, without execute-only, X where R is missing) are left out. Without hardware
+ * A/D every entry is ENTRY_AD_DISABLED, whatever leaf->ad says; D is set only in
+ * writable leaves. EPT layouts without a user execute bit ignore ACC_USER.
+ */
 uint64_t entry_make_leaf(const struct entry_kind *kind, const struct entry_leaf *leaf);
-/** entry_make_table - entry that points to the table page at @table (S-8): full rights. */
+/** entry_make_table - entry that points to the table page at @table (S-8): full rights.
+ * Of @ad only "disabled" leaves a trace: tables have no dirty logging. */
 uint64_t entry_make_table(const struct entry_kind *kind, umbra_hpa table, enum entry_ad ad);
 /** entry_make_pdpte - the same in a PAE root: pa | P | MMU-present, nothing else. */
 uint64_t entry_make_pdpte(const struct entry_kind *kind, umbra_hpa table);
@@ -131,9 +156,11 @@ static inline bool entry_is_host_writable(const struct entry_kind *kind, uint64_
 {
 	return entry & kind->layout->host_writable;
 }
-/** entry_acc - rights that the hardware sees in the entry, as ACC_* (access tracked: none). */
+/** entry_acc - rights that the hardware sees in the entry, as ACC_* (access tracked: none).
+ * EPT without a user execute bit: USER is EXEC. */
 unsigned entry_acc(const struct entry_kind *kind, uint64_t entry);
-/** entry_is_dirty / entry_is_accessed - Q-12. */
+/** entry_is_dirty / entry_is_accessed - Q-12. Where no D bit can tell, what may be
+ * written counts as dirty. */
 bool entry_is_dirty(const struct entry_kind *kind, uint64_t entry);
 bool entry_is_accessed(const struct entry_kind *kind, uint64_t entry);
 enum entry_ad entry_ad(const struct entry_kind *kind, uint64_t entry);
@@ -142,8 +169,15 @@ enum entry_ad entry_ad(const struct entry_kind *kind, uint64_t entry);
 uint64_t entry_protect(const struct entry_kind *kind, uint64_t entry, bool shadowing);
 /** entry_writable_state_ok - Q-10: only 111, 110, 100 and 000 are legal in a leaf. */
 bool entry_writable_state_ok(const struct entry_kind *kind, uint64_t entry);
-/** entry_needs_flush - Q-14: may a TLB hold rights of @old that @new takes away? Keyed
- * on mmu_writable, not W (O-8); any change of frame, or loss of a right, counts. */
+/**
+ * entry_needs_flush - Q-14: may a TLB hold rights of @old that @new takes away?
+ *
+ * Keyed on mmu_writable, not W (O-8): whoever may have been writable and no longer
+ * is, counts, even if W was clear before. So do any change of frame, key or kind,
+ * any other right lost, U changed in entries that are not EPT (it both gives and
+ * takes), and a hardware D cleared. R and X hidden by access tracking and a cleared A
+ * do not count: a stale translation then costs accuracy only.
+ */
 bool entry_needs_flush(const struct entry_kind *kind, uint64_t old, uint64_t new, unsigned level);
 
 /** Access tracking, Q-11 (A/D type "disabled"; else just clears A). */
