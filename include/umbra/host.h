@@ -109,6 +109,9 @@ struct umbra_deferred {
 /** umbra_host_defer - call deferred->run once all present read-side sections have ended;
  * run may call umbra_host_page_free and umbra_host_free. */
 void umbra_host_defer(void *host, struct umbra_deferred *deferred);
+/** umbra_host_barrier - returns when all present read-side sections have ended and all that
+ * was deferred so far has been called. No lock is held. */
+void umbra_host_barrier(void *host);
 
 /* ---- telling ---- */
 

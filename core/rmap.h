@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * rmap.h - from a guest frame to the leaves that map it (layer 3; shadow paging only).
+ */
+#ifndef CORE_RMAP_H
+#define CORE_RMAP_H
+
+#include "core/slots.h"
+#include "core/table.h"
+
+/** rmap_chain - the chain of leaves at @level that map @gfn, which lies in @slot. */
+struct chain *rmap_chain(const struct slot *slot, umbra_gfn gfn, unsigned level);
+
+/**
+ * rmap_protect - a guest table at @gfn is about to be mirrored: no leaf may let the
+ * guest write there. 4K leaves lose W and mmu_writable (S-41), larger ones go.
+ */
+void rmap_protect(struct edit *edit, umbra_gfn gfn);
+
+/** rmap_account - @page starts (+1) or ends (-1) to mirror its gfn: large mappings of the
+ * regions around it are off meanwhile (S-40). */
+void rmap_account(struct mmu *mmu, const struct page *page, int delta);
+
+#endif

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * roles.c - roles of roots and children, and which guest bytes they mirror.
+ *
+ * A guest table of 4-byte entries holds twice as many entries as a table page
+ * of 8-byte ones, so it is mirrored by several pages ("quadrants", facts A-10):
+ *
+ *	guest page directory, 1024 PDEs    PDE k  -> quadrant k >> 8, SPTEs 2(k & 255), +1
+ *	guest page table, 1024 PTEs        PTE j  -> quadrant j >> 9, SPTE j & 511
+ *
+ * A PDE covers 4M and a level-2 SPTE 2M, hence the two SPTEs.
+ */
+#include "core/roles.h"
+
+uint32_t roles_mode_flags(uint32_t flags)
+{
+	uint32_t kept =
+		MODE_NX | MODE_PSE | MODE_PSE36 | MODE_1G | MODE_BIT8_MBZ | MODE_WP | MODE_SHSTK;
+
+	if (!(flags & MODE_WP))
+		kept |= MODE_SMEP | MODE_SMAP | MODE_PKU | MODE_PKS;
+	return flags & kept;
+}
+
+static enum role_guest guest_of(const struct format *format)
+{
+	if (format == &format_32)
+		return ROLE_GUEST_32;
+	if (format == &format_pae)
+		return ROLE_GUEST_PAE;
+	return format == &format_5 ? ROLE_GUEST_5 : ROLE_GUEST_4;
+}
+
+union role roles_root(const struct mode *mode, uint64_t cr3)
+{
+	union role role = {0};
+
+	role.access = ACC_ALL;
+	if (!mode) {
+		role.level = 3;
+		role.pae_root = 1;
+		role.direct = 1;
+		return role;
+	}
+	role.guest = guest_of(mode->format);
+	role.flags = roles_mode_flags(mode->flags);
+	role.maxphyaddr = mode->maxphyaddr;
+	role.level = mode->top < 3 ? 3 : mode->top;
+	role.promoted = role.level > mode->top;
+	role.pae_root = role.level == 3;
+	if (role.guest == ROLE_GUEST_PAE) {
+		role.registers = mode->root_registers;
+		role.pae_offset = role.registers ? 0 : cr3 >> 5 & 127;
+	}
+	return role;
+}
+
+union role roles_root_tdp(unsigned levels, bool ad_disabled, unsigned access)
+{
+	union role role = {0};
+
+	role.level = levels;
+	role.pae_root = levels == 3;
+	role.direct = 1;
+	role.access = access;
+	role.ad_disabled = ad_disabled;
+	return role;
+}
+
+union role roles_child(union role parent)
+{
+	union role role = parent;
+
+	role.level = parent.level - 1;
+	role.pae_root = 0;
+	role.pae_offset = 0;
+	role.registers = 0;
+	role.quadrant = 0;
+	if (role.level <= roles_guest_level(role))
+		role.promoted = 0;
+	return role;
+}
+
+unsigned roles_guest_level(union role role)
+{
+	static const uint8_t level[] = {0, 2, 3, 4, 5};
+
+	return role.guest < sizeof(level) ? level[role.guest] : 0;
+}
+
+unsigned roles_entry_bytes(union role role)
+{
+	return role.guest == ROLE_GUEST_32 ? 4 : 8;
+}
+
+void roles_entries(union role role, unsigned offset, unsigned length, unsigned *first,
+		   unsigned *count)
+{
+	unsigned entry_shift = role.guest == ROLE_GUEST_32 ? 2 : 3;
+	unsigned from = offset >> entry_shift;
+	unsigned to = ((offset + length - 1) >> entry_shift) + 1;
+	/* Guest entries [base, base + span) are this page's; each is @each SPTEs. */
+	unsigned base = 0, span = 512, each = 1;
+
+	*first = *count = 0;
+	if (role.direct || role.promoted || role.registers)
+		return;
+	if (role.pae_root) {
+		base = role.pae_offset * 4;
+		span = 4;
+	} else if (role.guest == ROLE_GUEST_32) {
+		each = role.level == 2 ? 2 : 1;
+		span = 512 / each;
+		base = role.quadrant * span;
+	}
+	if (from < base)
+		from = base;
+	if (to > base + span)
+		to = base + span;
+	if (from >= to)
+		return;
+	*first = (from - base) * each;
+	*count = (to - from) * each;
+}

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * slots.c - guest memory as a sorted view of slots.
+ *
+ *	view -> [ slot, slot, slot ]   sorted by start, no two overlap (I-4)
+ *	             |
+ *	             +-- rmap[1..3], mirrored[2..3]   (shadow paging only)
+ *
+ * A change builds a new view beside the old one; slots_commit() swaps them under
+ * the MMU lock, after the tables have let go of what is removed.
+ */
+#include "core/slots.h"
+#include "core/mmu.h"
+
+#define SLOT_PAGES_MAX 0x7fffffffull
+
+static size_t view_bytes(uint32_t count)
+{
+	return sizeof(struct slots_view) + count * sizeof(struct slot *);
+}
+
+static struct slots_view *view_new(struct mmu *mmu, uint32_t count)
+{
+	struct slots_view *view = umbra_host_alloc(mmu->host, view_bytes(count));
+
+	if (view) {
+		view->count = count;
+		view->bytes = view_bytes(count);
+	}
+	return view;
+}
+
+static uint64_t region_count(const struct slot *slot, unsigned level)
+{
+	return slot_region(slot, (umbra_gfn){slot_end(slot) - 1}, level) + 1;
+}
+
+static uint64_t slot_bytes(const struct slot *slot)
+{
+	uint64_t bytes = sizeof(*slot);
+
+	for (unsigned level = 1; level <= 3; level++) {
+		if (slot->rmap[level])
+			bytes += region_count(slot, level) * sizeof(struct chain);
+		if (slot->mirrored[level])
+			bytes += region_count(slot, level) * sizeof(uint32_t);
+	}
+	return bytes;
+}
+
+static void slot_free(struct mmu *mmu, struct slot *slot)
+{
+	for (unsigned level = 1; level <= 3; level++) {
+		uint64_t count = region_count(slot, level);
+
+		if (slot->rmap[level])
+			umbra_host_free(mmu->host, slot->rmap[level], count * sizeof(struct chain));
+		if (slot->mirrored[level])
+			umbra_host_free(mmu->host, slot->mirrored[level], count * sizeof(uint32_t));
+	}
+	umbra_host_free(mmu->host, slot, sizeof(*slot));
+}
+
+static struct slot *slot_new(struct mmu *mmu, const struct umbra_slot *wanted)
+{
+	struct slot *slot = umbra_host_alloc(mmu->host, sizeof(*slot));
+
+	if (!slot)
+		return NULL;
+	slot->id = wanted->id;
+	slot->flags = wanted->flags;
+	slot->start.v = wanted->base.v >> UMBRA_PAGE_SHIFT;
+	slot->pages = wanted->size >> UMBRA_PAGE_SHIFT;
+	slot->hva = wanted->hva;
+	if (mmu->paging != UMBRA_PAGING_SHADOW)
+		return slot;
+	for (unsigned level = 1; level <= 3; level++) {
+		uint64_t count = region_count(slot, level);
+
+		slot->rmap[level] = umbra_host_alloc(mmu->host, count * sizeof(struct chain));
+		if (level > 1)
+			slot->mirrored[level] =
+				umbra_host_alloc(mmu->host, count * sizeof(uint32_t));
+		if (!slot->rmap[level] || (level > 1 && !slot->mirrored[level])) {
+			slot_free(mmu, slot);
+			return NULL;
+		}
+	}
+	return slot;
+}
+
+enum umbra_status slots_init(struct mmu *mmu)
+{
+	mmu->slots.view = view_new(mmu, 0);
+	return mmu->slots.view ? UMBRA_OK : UMBRA_ENOMEM;
+}
+
+void slots_destroy(struct mmu *mmu)
+{
+	struct slots_view *view = mmu->slots.view;
+
+	if (!view)
+		return;
+	for (uint32_t i = 0; i < view->count; i++)
+		slot_free(mmu, view->slot[i]);
+	umbra_host_free(mmu->host, view, view->bytes);
+}
+
+/* Number of slots that start at or below @gfn. */
+static uint32_t upper_bound(const struct slots_view *view, uint64_t gfn)
+{
+	uint32_t low = 0, high = view->count;
+
+	while (low < high) {
+		uint32_t middle = (low + high) >> 1;
+
+		if (view->slot[middle]->start.v <= gfn)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+struct slot *slots_find(const struct mmu *mmu, umbra_gfn gfn)
+{
+	const struct slots_view *view = __atomic_load_n(&mmu->slots.view, __ATOMIC_ACQUIRE);
+	uint32_t below = upper_bound(view, gfn.v);
+	struct slot *slot = below ? view->slot[below - 1] : NULL;
+
+	return slot && gfn.v < slot_end(slot) ? slot : NULL;
+}
+
+struct slot *slots_by_id(const struct mmu *mmu, uint32_t id)
+{
+	const struct slots_view *view = mmu->slots.view;
+
+	for (uint32_t i = 0; i < view->count; i++)
+		if (view->slot[i]->id == id)
+			return view->slot[i];
+	return NULL;
+}
+
+unsigned slot_level(const struct slot *slot, umbra_gfn gfn)
+{
+	unsigned level = 1;
+
+	for (; level < 3; level++) {
+		unsigned shift = 9 * level;
+		uint64_t first = gfn.v >> shift << shift;
+		uint64_t skew = slot->start.v ^ slot->hva.v >> UMBRA_PAGE_SHIFT;
+
+		if (first < slot->start.v || first + (1ull << shift) > slot_end(slot))
+			break;
+		if (skew & ((1ull << shift) - 1))
+			break;
+		if (slot->mirrored[level + 1] &&
+		    slot->mirrored[level + 1][slot_region(slot, gfn, level + 1)])
+			break;
+	}
+	return level;
+}
+
+/* Checks of one request, in KVM's order (M-4). */
+static enum umbra_status check(const struct mmu *mmu, const struct umbra_slot *wanted)
+{
+	uint64_t unaligned = wanted->size | wanted->base.v | wanted->hva.v;
+
+	if (wanted->flags & ~UMBRA_SLOT_READONLY)
+		return UMBRA_EINVAL;
+	if (unaligned & (UMBRA_PAGE_SIZE - 1))
+		return UMBRA_EINVAL;
+	if (wanted->id > UMBRA_SLOT_ID_MAX)
+		return UMBRA_EINVAL;
+	if (wanted->base.v + wanted->size < wanted->base.v ||
+	    wanted->hva.v + wanted->size < wanted->hva.v)
+		return UMBRA_EINVAL;
+	if (wanted->size >> UMBRA_PAGE_SHIFT > SLOT_PAGES_MAX)
+		return UMBRA_EINVAL;
+	if (wanted->size && (wanted->base.v + wanted->size - 1) >> mmu->cpu.maxphyaddr)
+		return UMBRA_EINVAL;
+	return UMBRA_OK;
+}
+
+static bool overlaps(const struct slots_view *view, const struct umbra_slot *wanted)
+{
+	uint64_t start = wanted->base.v >> UMBRA_PAGE_SHIFT;
+	uint64_t end = start + (wanted->size >> UMBRA_PAGE_SHIFT);
+
+	for (uint32_t i = 0; i < view->count; i++) {
+		const struct slot *slot = view->slot[i];
+
+		if (slot->id != wanted->id && slot->start.v < end && start < slot_end(slot))
+			return true;
+	}
+	return false;
+}
+
+/* The view with @old taken out and @fresh put in; either may be NULL. */
+static struct slots_view *view_with(struct mmu *mmu, const struct slot *old, struct slot *fresh)
+{
+	const struct slots_view *now = mmu->slots.view;
+	struct slots_view *view = view_new(mmu, now->count - !!old + !!fresh);
+	uint32_t to = 0;
+
+	if (!view)
+		return NULL;
+	for (uint32_t i = 0; i < now->count; i++) {
+		if (fresh && fresh->start.v < now->slot[i]->start.v) {
+			view->slot[to++] = fresh;
+			fresh = NULL;
+		}
+		if (now->slot[i] != old)
+			view->slot[to++] = now->slot[i];
+	}
+	if (fresh)
+		view->slot[to++] = fresh;
+	return view;
+}
+
+enum umbra_status slots_prepare(struct mmu *mmu, const struct umbra_slot *wanted,
+				struct slots_plan *plan)
+{
+	enum umbra_status status = check(mmu, wanted);
+	struct slot *old;
+
+	*plan = (struct slots_plan){.change = SLOTS_UNCHANGED};
+	if (status)
+		return status;
+	old = slots_by_id(mmu, wanted->id);
+	if (!wanted->size && !old)
+		return UMBRA_EINVAL;
+	if (wanted->size && old) {
+		if (old->pages != wanted->size >> UMBRA_PAGE_SHIFT || old->hva.v != wanted->hva.v ||
+		    old->flags != wanted->flags)
+			return UMBRA_EINVAL;
+		if (old->start.v == wanted->base.v >> UMBRA_PAGE_SHIFT)
+			return UMBRA_OK;
+	}
+	if (wanted->size && overlaps(mmu->slots.view, wanted))
+		return UMBRA_EEXIST;
+	if (wanted->size) {
+		plan->fresh = slot_new(mmu, wanted);
+		if (!plan->fresh)
+			return UMBRA_ENOMEM;
+	}
+	plan->view = view_with(mmu, old, plan->fresh);
+	if (!plan->view) {
+		if (plan->fresh)
+			slot_free(mmu, plan->fresh);
+		plan->fresh = NULL;
+		return UMBRA_ENOMEM;
+	}
+	plan->old = old;
+	plan->change = old ? SLOTS_REMOVED : SLOTS_ADDED;
+	return UMBRA_OK;
+}
+
+void slots_commit(struct mmu *mmu, struct slots_plan *plan)
+{
+	plan->before = mmu->slots.view;
+	mmu->slots.bytes += plan->view->bytes + (plan->fresh ? slot_bytes(plan->fresh) : 0);
+	mmu->slots.bytes -= plan->before->bytes + (plan->old ? slot_bytes(plan->old) : 0);
+	__atomic_store_n(&mmu->slots.view, plan->view, __ATOMIC_RELEASE);
+	__atomic_fetch_add(&mmu->slots.generation, 1, __ATOMIC_RELEASE);
+}
+
+void slots_release(struct mmu *mmu, struct slots_plan *plan)
+{
+	umbra_host_barrier(mmu->host);
+	umbra_host_free(mmu->host, plan->before, plan->before->bytes);
+	if (plan->old)
+		slot_free(mmu, plan->old);
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * slots.h - which guest-physical memory there is (layer 3).
+ *
+ * Slots are looked up in an immutable sorted view that is replaced whole, so
+ * that a fault may look while a slot is being added.
+ */
+#ifndef CORE_SLOTS_H
+#define CORE_SLOTS_H
+
+#include "core/chain.h"
+#include "umbra/umbra.h"
+
+struct mmu;
+
+struct slot {
+	uint32_t id, flags;
+	umbra_gfn start;
+	uint64_t pages;
+	umbra_hva hva;
+	/** Reverse map: chain of leaves per frame, level 1..3; NULL with TDP. */
+	struct chain *rmap[4];
+	/** Mirrored guest tables inside each 2M (2) and 1G (3) region; NULL with TDP. */
+	uint32_t *mirrored[4];
+};
+
+/** struct slots_view - sorted by start; never changes once it can be seen. */
+struct slots_view {
+	uint32_t count;
+	size_t bytes;
+	struct slot *slot[];
+};
+
+struct slots {
+	struct slots_view *view; /* by start */
+	/** Stepped by each change; a fault that saw another one retries. */
+	uint64_t generation;
+	uint64_t bytes; /* of all metadata */
+};
+
+enum umbra_status slots_init(struct mmu *mmu);
+void slots_destroy(struct mmu *mmu);
+
+/** slots_find - the slot that holds @gfn, or NULL. @hint: in/out, a slot to try first. */
+struct slot *slots_find(const struct mmu *mmu, umbra_gfn gfn);
+struct slot *slots_by_id(const struct mmu *mmu, uint32_t id);
+
+/** What a slot change means for the tables. */
+enum slots_change {
+	SLOTS_UNCHANGED,
+	SLOTS_ADDED,
+	SLOTS_REMOVED, /* deleted or moved: mappings must go */
+};
+
+/**
+ * slots_prepare - check @wanted (errors of umbra_slot_set) and build the view after it.
+ * On success @change tells what slots_commit() will do; on error nothing is held.
+ */
+struct slots_plan {
+	enum slots_change change;
+	struct slots_view *view, *before;
+	struct slot *old, *fresh;
+};
+enum umbra_status slots_prepare(struct mmu *mmu, const struct umbra_slot *wanted,
+				struct slots_plan *plan);
+/** slots_commit - make the plan true, under the MMU lock; no entry may map the old slot
+ * any more. Cannot fail. */
+void slots_commit(struct mmu *mmu, struct slots_plan *plan);
+/** slots_release - after unlocking: wait for faults that still look, free what was before. */
+void slots_release(struct mmu *mmu, struct slots_plan *plan);
+
+/** slot_end - first frame behind it. */
+static inline uint64_t slot_end(const struct slot *slot)
+{
+	return slot->start.v + slot->pages;
+}
+static inline umbra_hva slot_hva(const struct slot *slot, umbra_gfn gfn)
+{
+	return (umbra_hva){slot->hva.v + ((gfn.v - slot->start.v) << UMBRA_PAGE_SHIFT)};
+}
+/** slot_region - index of @gfn's region at @level in rmap[level] and mirrored[level]. */
+static inline uint64_t slot_region(const struct slot *slot, umbra_gfn gfn, unsigned level)
+{
+	unsigned shift = 9 * (level - 1);
+
+	return (gfn.v >> shift) - (slot->start.v >> shift);
+}
+/** slot_level - largest level (1..3) at which @gfn may be mapped as part of @slot: the whole
+ * region lies inside, gfn and hva are aligned alike, no mirrored table in it (S-70). */
+unsigned slot_level(const struct slot *slot, umbra_gfn gfn);
+
+#endif

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * table.c - the one writer of entries, and how tables come apart.
+ *
+ *	        old entry                       new entry
+ *	leaf    rmap -, leaves -, flush?        rmap +, leaves +
+ *	table   child's parents -               child's parents +
+ *	empty   -                               -
+ *
+ * Entries are atomics: hardware sets A and D in them, and under TDP several
+ * vCPUs install at once, so every store is a compare-exchange from the value
+ * that was judged (T-20).
+ *
+ * Invariants: I-5 (every leaf of an indirect or shadow page is in exactly the
+ * chain of its gfn), I-6 (every table entry is in its child's parents, and
+ * nothing else is), I-9 (flushes).
+ */
+#include "core/table.h"
+#include "core/mmu.h"
+#include "core/rmap.h"
+
+uint64_t table_empty(const struct mmu *mmu, const struct page *page)
+{
+	return entry_empty(&mmu->kind, page->role.pae_root);
+}
+
+uint64_t table_read(struct mmu *mmu, struct table_at at)
+{
+	return __atomic_load_n(&page_entries(mmu, at.page)[at.index], __ATOMIC_ACQUIRE);
+}
+
+static uint64_t location_of(struct table_at at)
+{
+	return at.page->hpa.v + at.index * sizeof(uint64_t);
+}
+
+umbra_gfn table_gfn(struct mmu *mmu, struct table_at at)
+{
+	const struct page *page = at.page;
+
+	if (page->role.direct)
+		return (umbra_gfn){page->gfn + ((uint64_t)at.index << 9 * (page->role.level - 1))};
+	return (umbra_gfn){page_words(mmu, page)[at.index]};
+}
+
+static uint64_t *leaf_counter(struct mmu *mmu, unsigned level)
+{
+	uint64_t *const counter[] = {&mmu->stats.pages_4k, &mmu->stats.pages_2m,
+				     &mmu->stats.pages_1g};
+
+	return counter[level - 1];
+}
+
+static void chain_insert(struct edit *edit, struct chain *chain, uint64_t location)
+{
+	struct reserve *reserve = edit->reserve;
+	struct chain_block *spare = reserve->blocks, *next;
+
+	if (!chain_needs_block(chain)) {
+		chain_add(chain, location, NULL);
+		return;
+	}
+	MMU_BUG_ON(edit->mmu, !spare);
+	next = spare->next;
+	chain_add(chain, location, spare);
+	reserve->blocks = next;
+	reserve->block_count--;
+}
+
+static void chain_delete(struct mmu *mmu, struct chain *chain, uint64_t location)
+{
+	struct chain_block *freed;
+	bool there = chain_remove(chain, location, &freed);
+
+	MMU_BUG_ON(mmu, !there);
+	if (freed)
+		pages_free_block(mmu, freed);
+}
+
+static struct chain *leaf_chain(struct mmu *mmu, umbra_gfn gfn, unsigned level)
+{
+	struct slot *slot = slots_find(mmu, gfn);
+
+	MMU_BUG_ON(mmu, !slot);
+	return rmap_chain(slot, gfn, level);
+}
+
+/* @old has left @at: undo what depended on it. */
+static void forget(struct edit *edit, struct table_at at, uint64_t old)
+{
+	struct mmu *mmu = edit->mmu;
+	unsigned level = at.page->role.level;
+
+	if (!entry_is_leaf(&mmu->kind, old, level)) {
+		struct page *child = page_of(mmu, entry_table(&mmu->kind, old));
+
+		chain_delete(mmu, &child->parents, location_of(at));
+		return;
+	}
+	mmu_count(leaf_counter(mmu, level), -1ull);
+	if (mmu->paging == UMBRA_PAGING_SHADOW)
+		chain_delete(mmu, leaf_chain(mmu, table_gfn(mmu, at), level), location_of(at));
+}
+
+/* @new has arrived at @at: do what depends on it. */
+static void remember(struct edit *edit, struct table_at at, uint64_t new, umbra_gfn gfn)
+{
+	struct mmu *mmu = edit->mmu;
+	unsigned level = at.page->role.level;
+
+	if (!entry_is_leaf(&mmu->kind, new, level)) {
+		struct page *child = page_of(mmu, entry_table(&mmu->kind, new));
+
+		chain_insert(edit, &child->parents, location_of(at));
+		return;
+	}
+	mmu_count(leaf_counter(mmu, level), 1);
+	if (mmu->paging == UMBRA_PAGING_SHADOW) {
+		if (!at.page->role.direct)
+			page_words(mmu, at.page)[at.index] = gfn.v;
+		chain_insert(edit, leaf_chain(mmu, gfn, level), location_of(at));
+	}
+}
+
+/* Same leaf or same child: nothing that depends on it changes. */
+static bool same_target(const struct mmu *mmu, uint64_t old, uint64_t new, unsigned level)
+{
+	return entry_is_present(&mmu->kind, old) && entry_is_present(&mmu->kind, new) &&
+	       entry_pfn(&mmu->kind, old).v == entry_pfn(&mmu->kind, new).v &&
+	       entry_is_leaf(&mmu->kind, old, level) == entry_is_leaf(&mmu->kind, new, level);
+}
+
+bool table_set(struct edit *edit, struct table_at at, uint64_t old, uint64_t new, umbra_gfn gfn)
+{
+	struct mmu *mmu = edit->mmu;
+	unsigned level = at.page->role.level;
+	uint64_t *entry = &page_entries(mmu, at.page)[at.index];
+
+	if (!__atomic_compare_exchange_n(entry, &old, new, false, __ATOMIC_ACQ_REL,
+					 __ATOMIC_ACQUIRE))
+		return false;
+	mmu_trace(mmu,
+		  (struct umbra_trace){UMBRA_TRACE_SET_SPTE, location_of(at), old, new, level});
+	if (entry_is_present(&mmu->kind, old) && entry_needs_flush(&mmu->kind, old, new, level)) {
+		if (entry_is_leaf(&mmu->kind, old, level) && at.page->role.direct)
+			tlb_add(&edit->tlb, table_gfn(mmu, at), 1ull << 9 * (level - 1));
+		else
+			tlb_add_all(&edit->tlb);
+	}
+	if (same_target(mmu, old, new, level))
+		return true;
+	if (entry_is_present(&mmu->kind, old))
+		forget(edit, at, old);
+	if (entry_is_present(&mmu->kind, new))
+		remember(edit, at, new, gfn);
+	return true;
+}
+
+bool table_link(struct edit *edit, struct table_at at, uint64_t empty, struct page *child)
+{
+	struct mmu *mmu = edit->mmu;
+	enum entry_ad ad = child->role.ad_disabled ? ENTRY_AD_DISABLED : ENTRY_AD_ENABLED;
+	uint64_t new = at.page->role.pae_root ? entry_make_pdpte(&mmu->kind, child->hpa)
+					      : entry_make_table(&mmu->kind, child->hpa, ad);
+
+	return table_set(edit, at, empty, new, (umbra_gfn){0});
+}
+
+/*
+ * A direct child without parents is found again only by chance, and a TDP child
+ * never: it goes with its last parent. Mirrors stay, guests relink them often.
+ */
+static bool dies_alone(const struct page *page)
+{
+	return page->role.direct && !page->roots && chain_is_empty(&page->parents);
+}
+
+bool table_clear(struct edit *edit, struct table_at at)
+{
+	struct mmu *mmu = edit->mmu;
+	uint64_t empty = table_empty(mmu, at.page), old;
+	struct page *child;
+
+	do {
+		old = table_read(mmu, at);
+		if (old == empty)
+			return false;
+	} while (!table_set(edit, at, old, empty, (umbra_gfn){0}));
+	if (!entry_is_present(&mmu->kind, old) ||
+	    entry_is_leaf(&mmu->kind, old, at.page->role.level))
+		return true;
+	child = page_of(mmu, entry_table(&mmu->kind, old));
+	if (dies_alone(child))
+		table_zap_page(edit, child);
+	return true;
+}
+
+static struct table_at at_of(struct mmu *mmu, uint64_t location)
+{
+	return (struct table_at){page_of(mmu, (umbra_hpa){location}),
+				 (location & (UMBRA_PAGE_SIZE - 1)) / sizeof(uint64_t)};
+}
+
+/* Recursion goes down levels only: table_clear of a level-n page zaps level n-1. */
+void table_zap_page(struct edit *edit, struct page *page)
+{
+	struct mmu *mmu = edit->mmu;
+	uint64_t entries = 0, location;
+
+	/* Off the hash first, so that nothing below finds it again. */
+	umbra_host_lock(mmu->host, UMBRA_LOCK_PAGES, true);
+	pages_unhash(mmu, page);
+	umbra_host_unlock(mmu->host, UMBRA_LOCK_PAGES, true);
+	while ((location = chain_first(&page->parents))) {
+		struct table_at at = at_of(mmu, location);
+
+		while (!table_set(edit, at, table_read(mmu, at), table_empty(mmu, at.page),
+				  (umbra_gfn){0}))
+			;
+	}
+	for (unsigned i = 0; i < page_entry_count(page); i++)
+		entries += table_clear(edit, (struct table_at){page, i});
+	if (!page->role.invalid)
+		rmap_account(mmu, page, -1);
+	page->role.invalid = 1;
+	mmu_count(&mmu->stats.mmu_shadow_zapped, 1);
+	mmu_trace(mmu, (struct umbra_trace){UMBRA_TRACE_PREPARE_ZAP_PAGE, page->gfn,
+					    page->role.word, page->hpa.v, entries});
+	if (!page->roots)
+		tlb_bury(mmu, &edit->tlb, page);
+}
+
+void table_put_root(struct edit *edit, struct page *root)
+{
+	MMU_BUG_ON(edit->mmu, root->roots == 0);
+	root->roots--;
+	if (!root->roots && root->role.invalid)
+		tlb_bury(edit->mmu, &edit->tlb, root);
+}
+
+void table_zap_all(struct edit *edit)
+{
+	struct pages *pages = &edit->mmu->pages;
+	struct page *page;
+
+	/* From the front each time: zapping one may take children along. Roots in
+	 * use stay on the list, invalid and empty. */
+	for (;;) {
+		for (page = pages->oldest; page && page->role.invalid; page = page->next)
+			;
+		if (!page)
+			break;
+		table_zap_page(edit, page);
+	}
+}

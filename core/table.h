@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * table.h - the one writer (layer 3).
+ *
+ * Nobody else stores an entry. table_set() keeps, in the same step, everything
+ * that depends on it: reverse map, parents, leaf counts, flushes owed, trace.
+ */
+#ifndef CORE_TABLE_H
+#define CORE_TABLE_H
+
+#include "core/pages.h"
+#include "core/tlb.h"
+
+struct mmu;
+
+/** struct edit - one operation on tables, from lock to unlock. */
+struct edit {
+	struct mmu *mmu;
+	/** For entries added; NULL in operations that only remove. */
+	struct reserve *reserve;
+	struct tlb tlb;
+};
+
+/** Where an entry is. */
+struct table_at {
+	struct page *page;
+	unsigned index;
+};
+
+/** table_read - the entry now (atomic). */
+uint64_t table_read(struct mmu *mmu, struct table_at at);
+
+/**
+ * table_set - replace @old by @new; false if the entry is not @old any more, then
+ * nothing has changed. @gfn: what a new leaf maps (its first frame); ignored otherwise.
+ *
+ * Present entries are never replaced by another frame in place under shadow
+ * paging: clear first (S-7), so that the reverse map cannot go stale (O-5).
+ */
+bool table_set(struct edit *edit, struct table_at at, uint64_t old, uint64_t new, umbra_gfn gfn);
+/** table_clear - make it empty, whatever it was. True if something was there. A direct
+ * child that lost its last parent is zapped with it. */
+bool table_clear(struct edit *edit, struct table_at at);
+/** table_link - put a table into an empty entry; false if it is not empty any more. */
+bool table_link(struct edit *edit, struct table_at at, uint64_t empty, struct page *child);
+/** table_empty - the value of an empty entry of @page. */
+uint64_t table_empty(const struct mmu *mmu, const struct page *page);
+/** table_gfn - first frame that the leaf at @at maps. */
+umbra_gfn table_gfn(struct mmu *mmu, struct table_at at);
+
+/**
+ * table_zap_page - empty @page, unlink it everywhere and bury it. A page that is a
+ * root only becomes invalid; it is buried when the last vCPU lets it go.
+ */
+void table_zap_page(struct edit *edit, struct page *page);
+/** table_put_root - a vCPU lets go of its root. */
+void table_put_root(struct edit *edit, struct page *root);
+/** table_zap_all - every page of the VM. Roots become invalid. */
+void table_zap_all(struct edit *edit);
+
+#endif
