@@ -15,8 +15,9 @@
  * and builds events. What is cold is out of line.
  *
  * Invariants:
- *  - memory changes only by compare-exchange of A/D bits, and only in a walk in
- *    which every check has passed (G-35); a lost race starts all over;
+ *  - memory changes only by compare-exchange of A/D bits, after every check of
+ *    this space has passed (G-35) and before the result goes through the parent
+ *    (H-94; U-5 allows it); a lost race starts all over;
  *  - entries are read once, in one piece;
  *  - rights accumulate raw, at the places that struct format gives: the ACC_*
  *    values are made once, at the end.
@@ -555,15 +556,16 @@ COLD unsigned finish_marking(const struct space *space, uint64_t address, unsign
 	const uint64_t dirty = space->mode->level[out->level].dirty;
 	unsigned end;
 
-	if (!may_mark(space, address, access, flags, out, stage) ||
-	    !finish(space, address, access, flags, out, stage))
+	if (!may_mark(space, address, access, flags, out, stage))
 		return out->end;
 	end = mark(space, access, out);
 	if (end == WALK_RESTART)
 		return end;
 	out->dirty = (out->entry[out->level] & dirty) == dirty;
 	out->end = (enum walk_end)end;
-	return end == WALK_OK ? end : stopped(space, address, access, out, stage);
+	if (end != WALK_OK)
+		return stopped(space, address, access, out, stage);
+	return finish(space, address, access, flags, out, stage) ? WALK_OK : out->end;
 }
 
 /* Keys and shadow stacks. */
