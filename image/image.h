@@ -7,6 +7,9 @@
  * reads its headers only, and nothing ever changes the file. Parts of the
  * physical address space that the file does not hold are holes: "absent in
  * image", which is not the same as "not present" in a page table.
+ *
+ * An image does not change after it is opened: threads may share it. Only
+ * another process can spoil it, by truncating the file (SIGBUS).
  */
 #ifndef IMAGE_IMAGE_H
 #define IMAGE_IMAGE_H
@@ -31,12 +34,17 @@ struct image_range {
 
 /** One CPU as the image's notes tell it. */
 struct image_cpu {
+	/**
+	 * What the note lacks: efer is inferred (see efer_known), pdpte in PAE mode is
+	 * what memory has at CR3 (zeros in a hole), pkru and pkrs are 0: every key
+	 * allowed.
+	 */
 	struct umbra_regs regs;
 	uint64_t rip, rflags;
 	/** CS.L and CS.DPL. */
 	bool long_code;
 	uint8_t cpl;
-	/** False: no EFER in the note; regs.efer was inferred (CS.L, ELF class). */
+	/** False: no EFER in the note; regs.efer was inferred (ELF machine, CS.L). */
 	bool efer_known;
 };
 
@@ -55,7 +63,10 @@ struct image *image_parse(const void *bytes, size_t size, enum image_format form
 void image_close(struct image *image);
 
 const char *image_path(const struct image *image);
-/** Ranges, sorted by base, not overlapping; only page-aligned, whole pages. */
+/**
+ * Ranges, sorted by base, not overlapping; only page-aligned, whole pages: the
+ * rest of a page of which the file holds a part is a hole.
+ */
 unsigned image_range_count(const struct image *image);
 const struct image_range *image_range(const struct image *image, unsigned index);
 unsigned image_cpu_count(const struct image *image);
@@ -64,12 +75,19 @@ const struct image_cpu *image_cpu(const struct image *image, unsigned index);
 /**
  * image_map - a fresh private copy-on-write view of range @index, page aligned.
  * Each call gives another view, so that two machines can run on one image. NULL
- * and @error on failure. image_unmap ends it.
+ * and @error on failure. image_unmap ends it, before image_close.
+ *
+ * Costs nothing where range.offset is a multiple of the page size. Where it is
+ * not, as in QEMU's ELF dumps, the pages that are not all zeros are copied. To
+ * look without writing use image_at, which never copies.
  */
 void *image_map(const struct image *image, unsigned index, char *error, size_t error_size);
 void image_unmap(const struct image *image, unsigned index, void *view);
 
-/** image_at - read-only pointer to @len bytes at @gpa in one range, NULL for a hole. */
+/**
+ * image_at - read-only pointer to @len bytes at @gpa in one range, NULL for a hole.
+ * Not aligned, whatever @gpa is: the file decides. Use memcpy to load words.
+ */
 const void *image_at(const struct image *image, umbra_gpa gpa, size_t len);
 
 #endif
