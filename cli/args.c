@@ -8,6 +8,7 @@
  */
 #include "cli/args.h"
 #include "cli/cli.h"
+#include "cli/out.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -79,7 +80,7 @@ static const char *of_kind(enum args_kind kind)
 	}
 }
 
-static void help(const struct args_spec *spec)
+static enum cli_status help(const struct args_spec *spec)
 {
 	printf("Usage: umbra %s [OPTION...]%s%s\n\n%s\n", spec->name, *spec->synopsis ? " " : "",
 	       spec->synopsis, spec->summary);
@@ -100,6 +101,7 @@ static void help(const struct args_spec *spec)
 		}
 	}
 	printf("      %-24s %s\n", "--help", "this text");
+	return out_flush(CLI_OK);
 }
 
 static bool wrong(struct args_spec *spec)
@@ -175,7 +177,7 @@ bool args_parse(struct args_spec *spec, int argc, char **argv)
 		if (options && !strcmp(arg, "--")) {
 			options = false;
 		} else if (options && (!strcmp(arg, "--help") || !strcmp(arg, "-h"))) {
-			help(spec);
+			spec->status = help(spec);
 			return false;
 		} else if (options && arg[0] == '-' && arg[1]) {
 			if (!option(spec, argv, argc, &i))

@@ -104,11 +104,8 @@ int main(int argc, char **argv)
 	const char *name = argv[1];
 
 	if (!strcmp(name, "--help") || !strcmp(name, "-h") || !strcmp(name, "help")) {
-		struct out out;
-
 		help();
-		out_init(&out, false, true);
-		return out_finish(&out, CLI_OK);
+		return out_flush(CLI_OK);
 	}
 	if (!strcmp(name, "--version"))
 		return version(argc - 1, argv + 1);

@@ -52,16 +52,21 @@ void out_init(struct out *out, bool json, bool quiet)
 	};
 }
 
-enum cli_status out_finish(struct out *out, enum cli_status status)
+enum cli_status out_flush(enum cli_status status)
 {
-	out_progress_clear(out);
-	if (out->failed)
-		return cli_error(CLI_BADINPUT, "out of memory while printing");
 	errno = 0;
 	if (fflush(stdout) || ferror(stdout))
 		return cli_error(CLI_BADINPUT, "cannot write to standard output: %s",
 				 strerror(errno ? errno : EIO));
 	return status;
+}
+
+enum cli_status out_finish(struct out *out, enum cli_status status)
+{
+	out_progress_clear(out);
+	if (out->failed)
+		return cli_error(CLI_BADINPUT, "out of memory while printing");
+	return out_flush(status);
 }
 
 /* ---- JSON ---- */

@@ -39,6 +39,8 @@ void out_init(struct out *out, bool json, bool quiet);
  * otherwise @status.
  */
 enum cli_status out_finish(struct out *out, enum cli_status status);
+/** out_flush - the same where there is no struct out: --help. */
+enum cli_status out_flush(enum cli_status status);
 
 /* ---- JSON ---- */
 
