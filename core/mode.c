@@ -102,6 +102,73 @@ static void bind_level(struct mode *mode, unsigned level)
 	to->rsvd[1] = to->large ? reserved(mode, level, FORMAT_LEAF) : to->rsvd[0];
 }
 
+/* Presence and legality of the low six bits in one bitmap. */
+static void bind_low6(struct mode *mode)
+{
+	const uint64_t present = mode->level[1].present;
+
+	mode->good_low6 = 0;
+	for (unsigned low6 = 0; low6 < 64; low6++) {
+		const bool there = low6 & (present | (present >> 8 & mode->bad_fold));
+
+		if (there && !(mode->bad_low6 >> low6 & 1))
+			mode->good_low6 |= 1ull << low6;
+	}
+}
+
+/* Does the level do with what all levels of a shape have in common? */
+static bool level_is_even(const struct mode *mode, const struct mode_level *level)
+{
+	const uint64_t present = level->present;
+
+	if (level->rights_shift || level->flip != mode->flip || level->grant != mode->grant)
+		return false;
+	if (mode->bad_low6)
+		return present == mode->level[1].present &&
+		       !(present & ~63ull & ~(mode->bad_fold << 8));
+	return !(present & (present - 1));
+}
+
+static void bind_match(struct mode *mode, unsigned number)
+{
+	struct mode_level *level = &mode->level[number];
+	const uint64_t present = mode->bad_low6 ? 0 : level->present;
+
+	/* No entry equals 1 where no bit is looked at. */
+	level->table_mask = level->leaf_mask = 0;
+	level->table_want = level->leaf_want = 1;
+	if (number > 1 && !(level->rsvd[0] & present)) {
+		level->table_mask = present | level->rsvd[0] | level->large;
+		level->table_want = present;
+	}
+	if (number == 1 || (level->large && !(level->rsvd[1] & level->large))) {
+		level->leaf_mask = present | level->rsvd[1] | level->large;
+		level->leaf_want = present | level->large;
+	}
+}
+
+/* Which instance of the walker's loop is right; see MODE_SHAPE_*. */
+static void bind_shape(struct mode *mode)
+{
+	const unsigned last = mode->top - mode->root_registers;
+	const bool plain = mode->read == 1 && mode->write == 2 && mode->user == 4 &&
+			   (!mode->exec || mode->exec == 1ull << 63);
+	bool odd = !mode->bad_low6 && !plain;
+
+	mode->flip = mode->level[1].flip;
+	mode->grant = mode->level[1].grant;
+	bind_low6(mode);
+	for (unsigned level = 1; level <= last; level++) {
+		odd |= !level_is_even(mode, &mode->level[level]);
+		bind_match(mode, level);
+	}
+	mode->shape = mode->entry_shift == 3 ? MODE_SHAPE_8BYTE : 0;
+	if (odd)
+		mode->shape |= MODE_SHAPE_ODD;
+	else if (mode->bad_low6)
+		mode->shape |= MODE_SHAPE_LOW6;
+}
+
 static void bind_rights(struct mode *mode)
 {
 	const struct format *format = mode->format;
@@ -177,11 +244,10 @@ void mode_bind(struct mode *mode, const struct format *format, uint32_t flags, u
 		.bad_low6 = flags & MODE_EXECONLY ? format->bad_low6 : format->bad_low6_noexec,
 		.bad_fold = flags & MODE_MBEC ? 1u << 2 : 0,
 	};
-	mode->shape = (uint8_t)((mode->entry_shift == 3 ? MODE_SHAPE_8BYTE : 0) |
-				(mode->bad_low6 ? MODE_SHAPE_LOW6 : 0));
 	bind_rights(mode);
 	for (unsigned level = 1; level <= format->top; level++)
 		bind_level(mode, level);
+	bind_shape(mode);
 	bind_stage2(mode);
 	perm_bind(mode);
 }

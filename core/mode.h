@@ -32,6 +32,13 @@ struct mode_level {
 	/** rights = ((entry ^ flip) | grant) >> rights_shift. */
 	uint64_t flip, grant;
 	uint64_t high;
+	/**
+	 * Of an entry that is present and has no reserved bit, at once:
+	 * (entry & table_mask) == table_want iff it references a table, and with
+	 * leaf_* iff it is a leaf. The present bits are left out where a mode has
+	 * good_low6. Not for MODE_SHAPE_ODD.
+	 */
+	uint64_t table_mask, table_want, leaf_mask, leaf_want;
 	/** Byte offset of the entry in its table: address >> slot_shift & slot_mask. */
 	uint32_t slot_mask;
 	uint8_t slot_shift;
@@ -39,8 +46,13 @@ struct mode_level {
 	uint16_t index_mask;
 };
 
+/**
+ * What the walker's loop may take for granted. Every hardware format fits in one of
+ * 8BYTE, 8BYTE | LOW6 and 0; ODD is right for any format, only slower.
+ */
 #define MODE_SHAPE_8BYTE (1u << 0) /* 8-byte entries */
-#define MODE_SHAPE_LOW6 (1u << 1) /* there are illegal values of the low six bits */
+#define MODE_SHAPE_LOW6 (1u << 1) /* presence and legality by good_low6 */
+#define MODE_SHAPE_ODD (1u << 2) /* levels differ in where rights are, or grant them */
 
 /** How this mode, as a second stage, sees the accesses of the stage above it. */
 struct mode_stage2 {
@@ -81,8 +93,11 @@ struct mode {
 	uint8_t key_shift, key_mask;
 	/** #PF code bit 4 is reported for fetches (H-55). */
 	uint64_t fetch_code;
-	/** bad_low6 test: index is (entry & 63) | (entry >> 8 & bad_fold). */
-	uint64_t bad_low6, bad_fold;
+	/** bad_low6 test: index is (entry & 63) | (entry >> 8 & bad_fold).
+	 * good_low6 is what is neither bad nor not present. */
+	uint64_t bad_low6, bad_fold, good_low6;
+	/** What the levels have in common, unless MODE_SHAPE_ODD. */
+	uint64_t flip, grant;
 	/** deny[access index] bit acc: the access is denied (B-1..B-3). The index
 	 * is perm_index(access). */
 	uint16_t deny[16];

@@ -28,6 +28,7 @@
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
+#define NOINLINE static __attribute__((noinline))
 #define COLD static __attribute__((noinline, cold))
 
 #define TRIES 8
@@ -71,8 +72,6 @@ struct hop {
 
 static unsigned attempt(const struct space *space, uint64_t address, unsigned access,
 			unsigned flags, struct walk *out, const struct stage *stage);
-static struct hop quick(const struct space *space, uint64_t address, unsigned access,
-			unsigned flags);
 
 /* ---- memory ---- */
 
@@ -281,38 +280,101 @@ COLD struct hop through(const struct space *space, uint64_t address, uint64_t at
 
 /* ---- the loop ---- */
 
+/* Constants of an instance. */
+#define SHAPE_NESTED (1u << 6) /* addresses go through a parent */
+#define SHAPE_RECORD (1u << 7) /* entries are recorded */
+
+/* Can quick() do it, and with which instance? */
+enum quick_kind { QUICK_NO, QUICK_8BYTE, QUICK_LOW6, QUICK_OTHER };
+
+ALWAYS_INLINE enum quick_kind quick_kind(const struct space *space)
+{
+	const struct mode *mode = space->mode;
+
+	if (unlikely(!mode || space->parent || mode->pk || (mode->flags & MODE_SHSTK)))
+		return QUICK_NO;
+	if (likely(mode->shape == (MODE_SHAPE_8BYTE | MODE_SHAPE_LOW6)))
+		return QUICK_LOW6;
+	return mode->shape == MODE_SHAPE_8BYTE ? QUICK_8BYTE : QUICK_OTHER;
+}
+
+static struct hop quick_8byte(const struct space *space, uint64_t address, unsigned access);
+static struct hop quick_low6(const struct space *space, uint64_t address, unsigned access);
+static struct hop quick_other(const struct space *space, uint64_t address, unsigned access);
+
 /*
- * Go down to the leaf, or to the entry that stops the walk. @record takes the
- * entries; it is a constant NULL in quick().
+ * Translate if nothing is to be set or reported; page_shift 0 otherwise, and
+ * through() finds out why.
+ */
+ALWAYS_INLINE struct hop quick(enum quick_kind kind, const struct space *space, uint64_t address,
+			       unsigned access)
+{
+	switch (kind) {
+	case QUICK_LOW6: return quick_low6(space, address, access);
+	case QUICK_8BYTE: return quick_8byte(space, address, access);
+	case QUICK_OTHER: return quick_other(space, address, access);
+	default: return (struct hop){0, 0};
+	}
+}
+
+ALWAYS_INLINE uint64_t low6_of(const struct mode *mode, uint64_t entry)
+{
+	return (entry & 63) | (entry >> 8 & mode->bad_fold);
+}
+
+/* The raw rights of some entries, from the AND and the OR of them. */
+ALWAYS_INLINE uint64_t even_rights(const struct mode *mode, uint64_t all, uint64_t any)
+{
+	return (all & ~mode->flip) | (~any & mode->flip) | mode->grant;
+}
+
+/* One entry of any format: what is it? */
+enum entry_kind { ENTRY_ABSENT, ENTRY_BAD, ENTRY_TABLE, ENTRY_LEAF };
+
+static enum entry_kind entry_kind(const struct mode *mode, unsigned level, uint64_t entry)
+{
+	const struct mode_level *at = &mode->level[level];
+	const bool leaf = level == 1 || (entry & at->large);
+
+	if (!(entry & at->present))
+		return ENTRY_ABSENT;
+	if ((mode->bad_low6 >> low6_of(mode, entry) & 1) || (entry & at->rsvd[leaf]))
+		return ENTRY_BAD;
+	return leaf ? ENTRY_LEAF : ENTRY_TABLE;
+}
+
+/*
+ * Go down to the leaf, or to the entry that stops the walk. Everything that
+ * depends on @shape is decided at compile time. @out takes the entries.
  */
 ALWAYS_INLINE void descend(const struct space *space, uint64_t address, unsigned flags,
-			   const unsigned shape, const bool nested, struct walk *record,
-			   const struct stage *stage, struct descent *d)
+			   const unsigned shape, struct walk *out, const struct stage *stage,
+			   struct descent *d)
 {
 	const struct mode *const mode = space->mode;
+	const bool record = shape & SHAPE_RECORD, nested = shape & SHAPE_NESTED;
 	const unsigned entry_shift = shape & MODE_SHAPE_8BYTE ? 3 : 2;
 	struct memory *const memory = space->memory;
 	const struct space *const parent = space->parent;
+	const enum quick_kind kind = nested ? quick_kind(parent) : QUICK_NO;
 	const unsigned table_access = nested && parent->mode ? parent->mode->stage2.table_read : 0;
-	unsigned level = mode->top;
-	const struct mode_level *at = &mode->level[level];
+	const struct mode_level *at = &mode->level[mode->top];
 	uint64_t table = space->root & mode->root_address;
-	uint64_t rights = ~0ull, upper = ~0ull, entry = 0;
+	uint64_t all = ~0ull, any = 0, entry;
 	uint64_t base = memory->base, size = memory->size;
 	uint8_t *bytes = memory->bytes;
+	unsigned level = mode->top;
 
 	d->in_parent = false;
 	if (unlikely(mode->root_registers)) {
 		entry = space->pdpte[(address >> at->slot_shift & at->slot_mask) >> entry_shift];
 		if (record) {
-			record->entry[level] = entry;
-			record->entry_address[level] = 0;
-			record->entry_final[level] = 0;
+			out->entry[level] = entry;
+			out->entry_address[level] = 0;
+			out->entry_final[level] = 0;
 		}
-		if (unlikely(!(entry & at->present))) {
-			d->end = WALK_NOT_PRESENT;
-			goto stop;
-		}
+		if (unlikely(!(entry & at->present)))
+			goto wrong;
 		table = entry & at->table_address;
 		level--;
 		at--;
@@ -323,15 +385,15 @@ ALWAYS_INLINE void descend(const struct space *space, uint64_t address, unsigned
 		uint64_t offset;
 
 		if (record)
-			record->entry_address[level] = where;
+			out->entry_address[level] = where;
 		if (nested) {
-			struct hop hop = quick(parent, where, table_access, flags);
+			struct hop hop = quick(kind, parent, where, table_access);
 
 			if (unlikely(!hop.page_shift)) {
-				hop = through(space, address, where, table_access, flags, record,
+				hop = through(space, address, where, table_access, flags, out,
 					      stage, STAGE_TABLE);
 				if (!hop.page_shift) {
-					d->end = record->end;
+					d->end = out->end;
 					d->in_parent = true;
 					goto stop;
 				}
@@ -342,7 +404,7 @@ ALWAYS_INLINE void descend(const struct space *space, uint64_t address, unsigned
 			bytes = memory->bytes;
 		}
 		if (record)
-			record->entry_final[level] = where;
+			out->entry_final[level] = where;
 
 		offset = where - base;
 		if (unlikely(offset >= size)) {
@@ -357,45 +419,51 @@ ALWAYS_INLINE void descend(const struct space *space, uint64_t address, unsigned
 		}
 		entry = entry_load(bytes + offset, entry_shift);
 		if (record)
-			record->entry[level] = entry;
-		if (unlikely(!(entry & at->present))) {
-			d->end = WALK_NOT_PRESENT;
-			goto stop;
-		}
-		if (shape & MODE_SHAPE_LOW6) {
-			const uint64_t low6 = (entry & 63) | (entry >> 8 & mode->bad_fold);
+			out->entry[level] = entry;
 
-			if (unlikely(mode->bad_low6 >> low6 & 1))
-				goto bad;
+		if (shape & MODE_SHAPE_ODD) {
+			const uint64_t own = ((entry ^ at->flip) | at->grant) >> at->rights_shift;
+			const enum entry_kind it = entry_kind(mode, level, entry);
+
+			d->upper = all;
+			d->rights = all & own;
+			if (it == ENTRY_LEAF)
+				break;
+			if (it != ENTRY_TABLE)
+				goto wrong;
+			all &= own;
+		} else {
+			if ((shape & MODE_SHAPE_LOW6) &&
+			    unlikely(!(mode->good_low6 >> low6_of(mode, entry) & 1)))
+				goto wrong;
+			if ((entry & at->table_mask) != at->table_want) {
+				if (unlikely((entry & at->leaf_mask) != at->leaf_want))
+					goto wrong;
+				d->upper = even_rights(mode, all, any);
+				d->rights = even_rights(mode, all & entry, any | entry);
+				break;
+			}
+			all &= entry;
+			any |= entry;
 		}
-		upper = rights;
-		rights &= ((entry ^ at->flip) | at->grant) >> at->rights_shift;
-		if (level == 1 || (entry & at->large))
-			break;
-		if (unlikely(entry & at->rsvd[0]))
-			goto bad_rights;
 		table = entry & at->table_address;
 		level--;
 		at--;
 	}
-	if (unlikely(entry & at->rsvd[1]))
-		goto bad_rights;
 	d->end = WALK_OK;
-	goto out;
-
-	/* The entry that stops a walk gives no rights. */
-bad_rights:
-	rights = upper;
-bad:
-	d->end = WALK_RESERVED;
-stop:
-	upper = rights;
-out:
 	d->level = level;
 	d->at = at;
 	d->entry = entry;
-	d->rights = rights;
-	d->upper = upper;
+	return;
+
+wrong:
+	d->end = entry & at->present ? WALK_RESERVED : WALK_NOT_PRESENT;
+stop:
+	/* The entry that stops a walk gives no rights. */
+	d->level = level;
+	d->at = at;
+	d->entry = 0;
+	d->rights = d->upper = shape & MODE_SHAPE_ODD ? all : even_rights(mode, all, any);
 }
 
 /* The leaf's frame and the offset in it. */
@@ -420,13 +488,15 @@ ALWAYS_INLINE uint64_t unmarked(const struct mode *mode, const struct descent *d
 /* ---- a parent, quickly ---- */
 
 ALWAYS_INLINE struct hop quick_shape(const struct space *space, uint64_t address, unsigned access,
-				     unsigned flags, const unsigned shape)
+				     const unsigned shape)
 {
 	const struct mode *mode = space->mode;
 	const struct mode_allow *allow = &mode->allow[perm_index(access)];
 	struct descent d;
 
-	descend(space, address, flags, shape, false, NULL, NULL, &d);
+	if (unlikely(address & mode->beyond))
+		return (struct hop){0, 0};
+	descend(space, address, 0, shape, NULL, NULL, &d);
 	if (unlikely(d.end != WALK_OK))
 		return (struct hop){0, 0};
 	if (unlikely((d.rights & allow->care) != allow->want))
@@ -436,25 +506,23 @@ ALWAYS_INLINE struct hop quick_shape(const struct space *space, uint64_t address
 	return (struct hop){leaf_address(&d, address), d.at->shift};
 }
 
-/*
- * Translate, if nothing is to be set or reported; page_shift 0 otherwise: then
- * through() finds out why.
- */
-static __attribute__((noinline)) struct hop quick(const struct space *space, uint64_t address,
-						  unsigned access, unsigned flags)
+NOINLINE struct hop quick_8byte(const struct space *space, uint64_t address, unsigned access)
 {
-	const struct mode *mode = space->mode;
+	return quick_shape(space, address, access, MODE_SHAPE_8BYTE);
+}
 
-	if (unlikely(!mode || space->parent || mode->pk || (access & UMBRA_ACCESS_SHSTK) ||
-		     (address & mode->beyond)))
-		return (struct hop){0, 0};
-	switch (mode->shape) {
-	case MODE_SHAPE_8BYTE | MODE_SHAPE_LOW6:
-		return quick_shape(space, address, access, flags,
-				   MODE_SHAPE_8BYTE | MODE_SHAPE_LOW6);
-	case MODE_SHAPE_8BYTE: return quick_shape(space, address, access, flags, MODE_SHAPE_8BYTE);
-	case MODE_SHAPE_LOW6: return quick_shape(space, address, access, flags, MODE_SHAPE_LOW6);
-	default: return quick_shape(space, address, access, flags, 0);
+NOINLINE struct hop quick_low6(const struct space *space, uint64_t address, unsigned access)
+{
+	return quick_shape(space, address, access, MODE_SHAPE_8BYTE | MODE_SHAPE_LOW6);
+}
+
+NOINLINE struct hop quick_other(const struct space *space, uint64_t address, unsigned access)
+{
+	switch (space->mode->shape) {
+	case 0: return quick_shape(space, address, access, 0);
+	case MODE_SHAPE_LOW6: return quick_shape(space, address, access, MODE_SHAPE_LOW6);
+	case MODE_SHAPE_ODD: return quick_shape(space, address, access, MODE_SHAPE_ODD);
+	default: return quick_shape(space, address, access, MODE_SHAPE_8BYTE | MODE_SHAPE_ODD);
 	}
 }
 
@@ -472,7 +540,7 @@ ALWAYS_INLINE bool finish(const struct space *space, uint64_t address, unsigned 
 	if ((flags & WALK_NO_FINAL) || !space->parent)
 		return true;
 	deeper = final_access(space->parent, access, out->acc);
-	hop = quick(space->parent, result, deeper, flags);
+	hop = quick(quick_kind(space->parent), space->parent, result, deeper);
 	if (unlikely(!hop.page_shift)) {
 		hop = through(space, address, result, deeper, flags, out, stage, STAGE_FINAL);
 		if (!hop.page_shift)
@@ -584,20 +652,29 @@ COLD bool permitted_special(const struct space *space, unsigned access, const st
 	return perm_check(mode, &page, access, space->pkru, space->pkrs) == PERM_OK;
 }
 
+/* ACC_* of both raw rights; plain: the bits are where the formats of paging have them. */
+ALWAYS_INLINE uint8_t shape_acc(const struct mode *mode, uint64_t rights, const unsigned shape)
+{
+	if (shape & (MODE_SHAPE_ODD | MODE_SHAPE_LOW6))
+		return acc_of(mode, rights);
+	return (uint8_t)((rights & (ACC_READ | ACC_WRITE | ACC_USER)) | (rights >> 60 & ACC_EXEC) |
+			 mode->acc_always);
+}
+
 ALWAYS_INLINE unsigned attempt_shape(const struct space *space, uint64_t address, unsigned access,
 				     unsigned flags, struct walk *out, const struct stage *stage,
-				     const unsigned shape, const bool nested)
+				     const unsigned shape)
 {
 	const struct mode *mode = space->mode;
 	const struct mode_allow *allow = &mode->allow[perm_index(access)];
 	struct descent d;
 	bool allowed;
 
-	descend(space, address, flags, shape, nested, out, stage, &d);
+	descend(space, address, flags, shape | SHAPE_RECORD, out, stage, &d);
 	out->end = d.end;
 	out->level = (uint8_t)d.level;
-	out->acc = acc_of(mode, d.rights);
-	out->acc_upper = acc_of(mode, d.upper);
+	out->acc = shape_acc(mode, d.rights, shape);
+	out->acc_upper = shape_acc(mode, d.upper, shape);
 	out->key = key_of(mode, d.at, d.entry);
 	out->dirty = !(~d.entry & d.at->dirty);
 	if (unlikely(d.end != WALK_OK))
@@ -616,13 +693,66 @@ ALWAYS_INLINE unsigned attempt_shape(const struct space *space, uint64_t address
 		if (unlikely(unmarked(mode, &d, access)) && !(flags & WALK_NO_AD))
 			return finish_marking(space, address, access, flags, out, stage);
 	}
-	if (nested) {
+	if (shape & SHAPE_NESTED) {
 		if (unlikely(!finish(space, address, access, flags, out, stage)))
 			return out->end;
 	} else {
 		out->final = out->address;
 	}
 	return WALK_OK;
+}
+
+/* The instances: entry size, low six bits, anything; each with and without parent. */
+#define INSTANCE_ARGS                                                                 \
+	const struct space *space, uint64_t address, unsigned access, unsigned flags, \
+		struct walk *out, const struct stage *stage
+NOINLINE unsigned attempt_8byte(INSTANCE_ARGS)
+{
+	return attempt_shape(space, address, access, flags, out, stage, MODE_SHAPE_8BYTE);
+}
+
+NOINLINE unsigned attempt_8byte_nested(INSTANCE_ARGS)
+{
+	return attempt_shape(space, address, access, flags, out, stage,
+			     MODE_SHAPE_8BYTE | SHAPE_NESTED);
+}
+
+NOINLINE unsigned attempt_low6(INSTANCE_ARGS)
+{
+	return attempt_shape(space, address, access, flags, out, stage,
+			     MODE_SHAPE_8BYTE | MODE_SHAPE_LOW6);
+}
+
+NOINLINE unsigned attempt_low6_nested(INSTANCE_ARGS)
+{
+	return attempt_shape(space, address, access, flags, out, stage,
+			     MODE_SHAPE_8BYTE | MODE_SHAPE_LOW6 | SHAPE_NESTED);
+}
+
+NOINLINE unsigned attempt_4byte(INSTANCE_ARGS)
+{
+	return attempt_shape(space, address, access, flags, out, stage, 0);
+}
+
+NOINLINE unsigned attempt_4byte_nested(INSTANCE_ARGS)
+{
+	return attempt_shape(space, address, access, flags, out, stage, SHAPE_NESTED);
+}
+
+NOINLINE unsigned attempt_odd(INSTANCE_ARGS)
+{
+	const bool nested = space->parent;
+
+	if (space->mode->entry_shift == 3 && !nested)
+		return attempt_shape(space, address, access, flags, out, stage,
+				     MODE_SHAPE_ODD | MODE_SHAPE_8BYTE);
+	if (space->mode->entry_shift == 3)
+		return attempt_shape(space, address, access, flags, out, stage,
+				     MODE_SHAPE_ODD | MODE_SHAPE_8BYTE | SHAPE_NESTED);
+	if (!nested)
+		return attempt_shape(space, address, access, flags, out, stage, MODE_SHAPE_ODD);
+	return attempt_shape(space, address, access, flags, out, stage,
+			     MODE_SHAPE_ODD | SHAPE_NESTED);
 }
 
 /* No paging: everything is allowed and stays where it is. */
@@ -653,31 +783,28 @@ COLD unsigned attempt_beyond(const struct space *space, uint64_t address, unsign
 	return stopped(space, address, access, out, stage);
 }
 
-static __attribute__((noinline)) unsigned attempt(const struct space *space, uint64_t address,
-						  unsigned access, unsigned flags, struct walk *out,
-						  const struct stage *stage)
+static unsigned attempt(const struct space *space, uint64_t address, unsigned access,
+			unsigned flags, struct walk *out, const struct stage *stage)
 {
 	const struct mode *mode = space->mode;
-	const unsigned nested = 1u << 7;
+	const bool nested = space->parent;
 
 	if (unlikely(!mode))
 		return attempt_identity(space, address, access, flags, out, stage);
 	if (unlikely(address & mode->beyond))
 		return attempt_beyond(space, address, access, out, stage);
-#define CASE(shape, parent) attempt_shape(space, address, access, flags, out, stage, shape, parent)
-	switch (mode->shape | (space->parent ? nested : 0)) {
-	case MODE_SHAPE_8BYTE: return CASE(MODE_SHAPE_8BYTE, false);
-	case 0: return CASE(0, false);
+	switch (mode->shape) {
+	case MODE_SHAPE_8BYTE:
+		return nested ? attempt_8byte_nested(space, address, access, flags, out, stage)
+			      : attempt_8byte(space, address, access, flags, out, stage);
 	case MODE_SHAPE_8BYTE | MODE_SHAPE_LOW6:
-		return CASE(MODE_SHAPE_8BYTE | MODE_SHAPE_LOW6, false);
-	case MODE_SHAPE_LOW6: return CASE(MODE_SHAPE_LOW6, false);
-	case MODE_SHAPE_8BYTE | nested: return CASE(MODE_SHAPE_8BYTE, true);
-	case 0 | nested: return CASE(0, true);
-	case MODE_SHAPE_8BYTE | MODE_SHAPE_LOW6 | nested:
-		return CASE(MODE_SHAPE_8BYTE | MODE_SHAPE_LOW6, true);
-	default: return CASE(MODE_SHAPE_LOW6, true);
+		return nested ? attempt_low6_nested(space, address, access, flags, out, stage)
+			      : attempt_low6(space, address, access, flags, out, stage);
+	case 0:
+		return nested ? attempt_4byte_nested(space, address, access, flags, out, stage)
+			      : attempt_4byte(space, address, access, flags, out, stage);
+	default: return attempt_odd(space, address, access, flags, out, stage);
 	}
-#undef CASE
 }
 
 /* An A/D update lost a race: walk again, but not for ever. */
