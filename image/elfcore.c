@@ -169,8 +169,8 @@ static bool elfcore_count_segments(struct image *image, struct elfcore_table *ta
 	section = elfcore_word(class, image->bytes + class->e_shoff);
 	if (section == 0 || !parts_inside(image, section, class->section_size))
 		return parts_fail(image, class->e_shoff,
-				  "e_phnum 0xffff needs section header 0, e_shoff 0x%llx "
-				  "has none in a file of 0x%llx bytes",
+				  "e_phnum 0xffff, expected section header 0 with the number, but "
+				  "e_shoff is 0x%llx in a file of 0x%llx bytes",
 				  (unsigned long long)section, (unsigned long long)image->size);
 	table->count = parts_u32(image->bytes + section + class->sh_info);
 	return true;
@@ -208,7 +208,7 @@ static bool elfcore_read_header(struct image *image, struct elfcore_table *table
 	if (!parts_inside(image, table->offset, (uint64_t)table->count * class->segment_size))
 		return parts_fail(image, class->e_phoff,
 				  "%u program headers at 0x%llx run past the end, "
-				  "the file has 0x%llx bytes",
+				  "expected more than 0x%llx bytes (truncated?)",
 				  table->count, (unsigned long long)table->offset,
 				  (unsigned long long)image->size);
 	return true;
@@ -255,7 +255,7 @@ static bool elfcore_add_load(struct image *image, const struct elfcore_segment *
 	if (!parts_inside(image, segment->offset, segment->file_size))
 		return parts_fail(image, segment->at,
 				  "segment at 0x%llx is 0x%llx bytes at offset 0x%llx, "
-				  "but the file ends at 0x%llx (truncated?)",
+				  "expected more than 0x%llx bytes of file (truncated?)",
 				  base, (unsigned long long)segment->file_size,
 				  (unsigned long long)segment->offset,
 				  (unsigned long long)image->size);
@@ -434,7 +434,7 @@ static bool elfcore_read_cpus(struct image *image, const struct elfcore_table *t
 		if (!parts_inside(image, segment.offset, segment.file_size))
 			return parts_fail(image, segment.at,
 					  "notes of 0x%llx bytes at offset 0x%llx, "
-					  "but the file ends at 0x%llx",
+					  "expected more than 0x%llx bytes of file (truncated?)",
 					  (unsigned long long)segment.file_size,
 					  (unsigned long long)segment.offset,
 					  (unsigned long long)image->size);
@@ -446,7 +446,7 @@ static bool elfcore_read_cpus(struct image *image, const struct elfcore_table *t
 
 bool elfcore_read(struct image *image)
 {
-	struct elfcore_table table;
+	struct elfcore_table table = {0};
 
 	if (!elfcore_read_header(image, &table) || !elfcore_read_memory(image, &table) ||
 	    !elfcore_read_cpus(image, &table))

@@ -156,9 +156,7 @@ static bool image_read(struct image *image, enum image_format format)
 		return elfcore_read(image);
 	if (format == IMAGE_RAW)
 		return image_read_raw(image, false);
-	if (image->size >= 4 && memcmp(image->bytes,
-				       "\177ELF",
-				       4) == 0)
+	if (image->size >= 4 && memcmp(image->bytes, "\177ELF", 4) == 0)
 		return elfcore_read(image);
 	for (size_t i = 0; i < sizeof(image_magics) / sizeof(image_magics[0]); i++) {
 		const struct image_magic *magic = &image_magics[i];
