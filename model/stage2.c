@@ -1,0 +1,480 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * stage2.c - from guest-physical to host-physical: EPT (section 4) and NPT (5).
+ *
+ * Both formats are walked by one loop over bound masks; they differ in what a
+ * use of the page needs (needs()) and in how a refusal is reported (refuse()).
+ *
+ *	use			EPT			NPT
+ *	guest entry read	R (and W if A/D)	U, W (ROGPT: U)
+ *	guest entry A/D		W			U, W
+ *	PDPTE load		R			-
+ *	final			R, W or X		U (not GMET), W or NX=0
+ *
+ * Guest-physical mappings (H-108) are looked up and stored here, in hostile mode.
+ */
+#include "cpu.h"
+
+#include <string.h>
+
+enum refusal { REFUSE_ABSENT, REFUSE_RESERVED, REFUSE_RIGHTS, REFUSE_REACH };
+
+struct start {
+	int level;
+	uint64_t table;
+	uint64_t all, upper;
+};
+
+/* Rights that @q must have, and rights that it must not have (GMET). */
+static void needs(struct xlate *x, const struct s2_ask *q, unsigned *need, unsigned *never)
+{
+	const struct model_cpu *cpu = x->cpu;
+	const struct model_state *s = &cpu->state;
+
+	*never = 0;
+	if (s->stage2 == MODEL_EPT) {
+		switch (q->use) {
+		case S2_READ_ENTRY: /* H-74: with A/D a write in disguise */
+			*need = S2_R | (cpu->ept_ad ? S2_W : 0);
+			return;
+		case S2_UPDATE_ENTRY: *need = S2_W; return;
+		case S2_LOAD_PDPTE: *need = S2_R; return;
+		case S2_FINAL: break;
+		}
+		if (x->ss && !x->user && cpu->ept_sss)
+			*need = S2_SSS;
+		else if (x->fetch) /* H-75: the address decides, not CPL */
+			*need = s->mbec && q->guest & PTE_U ? S2_XU : S2_X;
+		else
+			*need = x->write ? S2_W : S2_R;
+		return;
+	}
+	*need = s->gmet ? 0 : S2_U; /* H-92, H-97 */
+	if (q->use != S2_FINAL) {
+		*need |= s->rogpt && q->use == S2_READ_ENTRY ? 0 : S2_W;
+		return;
+	}
+	*need |= (x->write ? S2_W : 0) | (x->fetch ? S2_X : 0);
+	if (s->gmet && x->fetch && !x->user)
+		*never = S2_U;
+}
+
+/* Does @q set D in the leaf? H-81; H-92 and H-98. */
+static bool sets_dirty(const struct xlate *x, const struct s2_ask *q)
+{
+	const struct model_state *s = &x->cpu->state;
+
+	switch (q->use) {
+	case S2_FINAL: return x->write;
+	case S2_UPDATE_ENTRY: return true;
+	case S2_LOAD_PDPTE: return false;
+	case S2_READ_ENTRY: break;
+	}
+	return s->stage2 == MODEL_EPT ? x->cpu->ept_ad : !s->rogpt;
+}
+
+/* H-79. */
+static void ept_refuse(struct xlate *x, const struct s2_ask *q, enum refusal why, unsigned rights,
+		       struct result *r)
+{
+	const struct model_cpu *cpu = x->cpu;
+	bool final = q->use == S2_FINAL, write = x->write, fetch = x->fetch;
+	uint64_t code = 0, defined = ~0x1ffffull | 0x21bf;
+
+	if (why == REFUSE_RESERVED) {
+		r->event.kind = UMBRA_EVENT_EPT_MISCONFIG;
+		r->code_defined = 0;
+		return;
+	}
+	r->event.kind = UMBRA_EVENT_EPT_VIOLATION;
+	if (!final) {
+		write = q->use == S2_UPDATE_ENTRY || (q->use == S2_READ_ENTRY && cpu->ept_ad);
+		fetch = false;
+		if (q->use == S2_UPDATE_ENTRY && !cpu->ept_ad)
+			defined &= ~UMBRA_EPTQ_READ;
+		if (x->ss) /* bit 13 for the walk of a shadow-stack access: no text */
+			defined &= ~UMBRA_EPTQ_SHSTK;
+	}
+	if (fetch)
+		code |= UMBRA_EPTQ_FETCH;
+	else if (write)
+		code |= UMBRA_EPTQ_WRITE;
+	if (!fetch && (!write || (q->use == S2_READ_ENTRY && cpu->ept_ad)))
+		code |= UMBRA_EPTQ_READ;
+	if (why == REFUSE_RIGHTS) {
+		code |= (rights & S2_R ? UMBRA_EPTQ_R : 0) | (rights & S2_W ? UMBRA_EPTQ_W : 0) |
+			(rights & S2_X ? UMBRA_EPTQ_X : 0);
+		if (cpu->state.mbec && rights & S2_XU)
+			code |= UMBRA_EPTQ_XU;
+		if (cpu->ept_sss) {
+			code |= rights & S2_LEAF60 ? 1ull << 14 : 0;
+			defined |= 1ull << 14;
+		}
+	}
+	if (cpu->state.mbec)
+		defined |= UMBRA_EPTQ_XU;
+	if (why == REFUSE_REACH) /* H-84: no entry was used at all (U-10) */
+		defined &= ~(UMBRA_EPTQ_R | UMBRA_EPTQ_W | UMBRA_EPTQ_X | UMBRA_EPTQ_XU);
+	if (q->use != S2_LOAD_PDPTE) {
+		code |= UMBRA_EPTQ_GVA | (final ? UMBRA_EPTQ_FINAL : 0);
+		r->event.gva.v = x->la;
+	}
+	if (final && cpu->config.cpu.features & UMBRA_CPU_EPT_ADVINFO) {
+		code |= (q->guest & PTE_U ? UMBRA_EPTQ_GUEST_U : 0) |
+			(q->guest & PTE_W ? UMBRA_EPTQ_GUEST_W : 0) |
+			(q->guest & PTE_XD ? 0 : UMBRA_EPTQ_GUEST_NX);
+		defined |= UMBRA_EPTQ_GUEST_U | UMBRA_EPTQ_GUEST_W | UMBRA_EPTQ_GUEST_NX;
+	}
+	if (final && x->ss)
+		code |= UMBRA_EPTQ_SHSTK;
+	r->event.code = code;
+	r->code_defined = defined;
+}
+
+/* H-95. */
+static void npt_refuse(struct xlate *x, const struct s2_ask *q, enum refusal why, struct result *r)
+{
+	const struct model_state *s = &x->cpu->state;
+	bool final = q->use == S2_FINAL;
+	unsigned need, never;
+	uint64_t code;
+
+	needs(x, q, &need, &never);
+	r->event.kind = UMBRA_EVENT_NPF;
+	code = UMBRA_PF_U | (final ? UMBRA_NPF_FINAL : UMBRA_NPF_TABLE);
+	if (why == REFUSE_RESERVED || why == REFUSE_RIGHTS)
+		code |= UMBRA_PF_P;
+	if (why == REFUSE_RESERVED)
+		code |= UMBRA_PF_RSVD;
+	if (final ? x->write : (need & S2_W) != 0)
+		code |= UMBRA_PF_W;
+	if (final && x->ss)
+		code |= UMBRA_PF_SS;
+	if (final && x->fetch) {
+		bool nxe = s->hefer & UMBRA_EFER_NXE;
+
+		if (nxe || ask(x, UNSURE_NPF_ID))
+			code |= UMBRA_PF_I;
+		if (s->gmet && !x->user && !ask(x, UNSURE_GMET_US))
+			code &= ~UMBRA_PF_U;
+	}
+	r->event.code = code;
+	r->code_defined = ~0ull;
+}
+
+static void refuse(struct xlate *x, const struct s2_ask *q, enum refusal why, unsigned rights,
+		   struct result *r)
+{
+	memset(r, 0, sizeof(*r));
+	r->event.gpa.v = q->gpa;
+	if (x->cpu->state.stage2 == MODEL_EPT)
+		ept_refuse(x, q, why, rights, r);
+	else
+		npt_refuse(x, q, why, r);
+}
+
+bool stage2_refuses(struct xlate *x, const struct s2_ask *q, const struct s2 *s2,
+		    struct result *failure)
+{
+	const struct model_state *s = &x->cpu->state;
+	unsigned need, never;
+	bool refused;
+
+	needs(x, q, &need, &never);
+	refused = (s2->rights & need) != need || s2->rights & never;
+	if (!refused && s->stage2 == MODEL_NPT && s->gmet && !x->fetch && !(s2->rights & S2_U))
+		refused = ask(x, UNSURE_GMET_DATA);
+	if (refused)
+		refuse(x, q, REFUSE_RIGHTS, s2->rights, failure);
+	return refused;
+}
+
+static unsigned rights_of(const struct paging *p, uint64_t all, uint64_t upper, uint64_t leaf,
+			  bool mbec)
+{
+	if (!p->ept)
+		return S2_R | (all & PTE_W ? S2_W : 0) | (all & PTE_U ? S2_U : 0) |
+		       (all & PTE_XD ? S2_X : 0);
+	return (all & EPT_R ? S2_R : 0) | (all & EPT_W ? S2_W : 0) | (all & EPT_X ? S2_X : 0) |
+	       (all & (mbec ? EPT_XU : EPT_X) ? S2_XU : 0) | (leaf & EPT_SSS ? S2_LEAF60 : 0) |
+	       (all & EPT_R && upper & EPT_W && leaf & EPT_SSS ? S2_SSS : 0);
+}
+
+/* Guest-physical facts are tagged EPTRTA on Intel, ASID on AMD (H-107, H-109). */
+static struct fact_tags nested_tags(const struct model_cpu *cpu)
+{
+	return (struct fact_tags){
+		.tag = cpu->state.stage2 == MODEL_NPT ? cpu->state.tag : 0,
+		.ept = cpu->tags.ept,
+	};
+}
+
+/* The nested entries of a walk under way. */
+struct nested_trail {
+	uint64_t at[UMBRA_LEVEL_MAX + 1], value[UMBRA_LEVEL_MAX + 1];
+};
+
+/*
+ * Set A in all entries used and D in the leaf. False: an entry changed under us.
+ * PML looks at its index before any flag is set (H-82).
+ */
+static bool set_flags(struct xlate *x, const struct paging *p, struct nested_trail *t, int top,
+		      int leaf, bool dirty)
+{
+	struct model_cpu *cpu = x->cpu;
+
+	for (int i = top; i >= leaf; i--) {
+		uint64_t set = p->level[i].accessed | (i == leaf && dirty ? p->dirty : 0);
+
+		if ((t->value[i] & set) == set)
+			continue;
+		if (!mem_set_bits(cpu->mem, &cpu->table_hint, t->at[i], p->entry_size, t->value[i],
+				  set)) {
+			x->restart = true;
+			return false;
+		}
+		t->value[i] |= set;
+	}
+	return true;
+}
+
+static void remember(struct xlate *x, const struct paging *p, const struct s2_ask *q,
+		     const struct s2 *s2)
+{
+	struct model_cpu *cpu = x->cpu;
+	struct fact f = {
+		.tags = nested_tags(cpu),
+		.shift = s2->shift,
+		.page = q->gpa >> s2->shift,
+		.s2 = *s2,
+	};
+
+	(void)p;
+	f.s2.hpa &= ~low_bits(s2->shift);
+	cache_add(&cpu->cache[FACT_NESTED_PAGE], &f);
+}
+
+static void remember_table(struct xlate *x, const struct paging *p, uint64_t gpa,
+			   const struct start *s)
+{
+	struct model_cpu *cpu = x->cpu;
+	unsigned shift = p->level[s->level + 1].shift;
+	struct fact f = {
+		.tags = nested_tags(cpu),
+		.shift = (uint8_t)shift,
+		.page = gpa >> shift,
+		.s2 = {.hpa = s->table},
+		.rights.all = s->all,
+		.upper = s->upper,
+	};
+
+	cache_add(&cpu->cache[FACT_NESTED_TABLE], &f);
+}
+
+static void walk(struct xlate *x, const struct s2_ask *q, struct start s, struct s2_answer *a)
+{
+	struct model_cpu *cpu = x->cpu;
+	const struct paging *p = &cpu->nested;
+	struct nested_trail trail;
+	struct start passed[UMBRA_LEVEL_MAX + 1];
+	int top = s.level;
+	const struct paging_level *l;
+	uint64_t e;
+
+	a->failed = true;
+	if (p->address_bits < 64 && q->gpa >> p->address_bits) {
+		refuse(x, q, REFUSE_REACH, 0, &a->failure); /* H-84, H-101 */
+		return;
+	}
+	for (;; s.level--) {
+		enum entry_class class;
+
+		l = &p->level[s.level];
+		passed[s.level] = s;
+		trail.at[s.level] = s.table + (q->gpa >> l->shift & l->index_mask) * p->entry_size;
+		e = mem_entry(cpu->mem, &cpu->table_hint, trail.at[s.level], p->entry_size);
+		cpu->stats.entries_read++;
+		trail.value[s.level] = e;
+		class = entry_classify(x, p, s.level, e);
+		if (class == ENTRY_ABSENT || class == ENTRY_RESERVED) {
+			refuse(x, q, class == ENTRY_ABSENT ? REFUSE_ABSENT : REFUSE_RESERVED, 0,
+			       &a->failure);
+			return;
+		}
+		s.all &= (e ^ p->inverted) | l->granted;
+		if (class == ENTRY_LEAF)
+			break;
+		s.upper &= (e ^ p->inverted) | l->granted;
+		s.table = e & l->table_mask;
+	}
+	a->s2.hpa =
+		(paging_leaf_address(l, e) & ~low_bits(l->shift)) | (q->gpa & low_bits(l->shift));
+	a->s2.shift = l->shift;
+	a->s2.rights = (uint8_t)rights_of(p, s.all, s.upper, e, cpu->state.mbec);
+	a->s2.dirty = (e & p->dirty) == p->dirty;
+	if (stage2_refuses(x, q, &a->s2, &a->failure))
+		return;
+	a->failed = false;
+	if (sets_dirty(x, q))
+		a->s2.dirty = true;
+	if (x->set)
+		return;
+	if (!set_flags(x, p, &trail, top, s.level, sets_dirty(x, q))) {
+		a->failed = true;
+		return;
+	}
+	if (!cpu->hostile)
+		return;
+	for (int i = top - 1; i >= s.level; i--)
+		remember_table(x, p, q->gpa, &passed[i]);
+	remember(x, p, q, &a->s2);
+}
+
+static const uint8_t page_shifts[] = {12, 21, 22, 30};
+
+/* Use guest-physical fact @f for @q; false if it cannot serve (its D is to be set). */
+static bool from_fact(struct xlate *x, const struct s2_ask *q, const struct fact *f,
+		      struct s2_answer *a)
+{
+	a->s2 = f->s2;
+	a->s2.hpa |= q->gpa & low_bits(f->shift);
+	a->failed = stage2_refuses(x, q, &a->s2, &a->failure);
+	return a->failed || f->s2.dirty || !sets_dirty(x, q);
+}
+
+static struct start root_start(const struct paging *p)
+{
+	return (struct start){.level = p->top, .table = p->root, .all = ~0ull, .upper = ~0ull};
+}
+
+/* A start below the root, from table fact @f of @level. */
+static struct start fact_start(const struct fact *f, int level)
+{
+	return (struct start){
+		.level = level - 1, .table = f->s2.hpa, .all = f->rights.all, .upper = f->upper};
+}
+
+static struct fact *oldest_usable(struct cache *c, uint64_t address, unsigned shift,
+				  const struct fact_tags *tags)
+{
+	struct fact *f = cache_first(c, address, shift);
+
+	while (f && !fact_usable(f, tags))
+		f = cache_next(c, f);
+	return f;
+}
+
+/* One option: the oldest fact that serves, else a walk from the deepest table known. */
+static void stage2_one(struct xlate *x, const struct s2_ask *q, struct s2_answer *a)
+{
+	struct model_cpu *cpu = x->cpu;
+	const struct paging *p = &cpu->nested;
+	struct fact_tags tags;
+	const struct fact *best = NULL;
+
+	if (!cpu->hostile) {
+		walk(x, q, root_start(p), a);
+		return;
+	}
+	tags = nested_tags(cpu);
+	for (unsigned i = 0; i < sizeof(page_shifts); i++) {
+		struct cache *c = &cpu->cache[FACT_NESTED_PAGE];
+
+		for (struct fact *f = cache_first(c, q->gpa, page_shifts[i]); f;
+		     f = cache_next(c, f)) {
+			struct s2_answer candidate;
+
+			if (!fact_usable(f, &tags) || !from_fact(x, q, f, &candidate))
+				continue;
+			if (!best || f->age < best->age) {
+				best = f;
+				*a = candidate;
+			}
+			break;
+		}
+	}
+	if (best) {
+		cpu->stats.hits++;
+		return;
+	}
+	for (int level = 2; level <= p->top; level++) {
+		struct fact *f = oldest_usable(&cpu->cache[FACT_NESTED_TABLE], q->gpa,
+					       p->level[level].shift, &tags);
+
+		if (f) {
+			walk(x, q, fact_start(f, level), a);
+			return;
+		}
+	}
+	walk(x, q, root_start(p), a);
+}
+
+static bool same_answer(const struct s2_answer *a, const struct s2_answer *b)
+{
+	if (a->failed != b->failed)
+		return false;
+	if (a->failed)
+		return a->failure.event.kind == b->failure.event.kind &&
+		       a->failure.event.code == b->failure.event.code &&
+		       a->failure.code_defined == b->failure.code_defined;
+	return a->s2.hpa == b->s2.hpa && a->s2.rights == b->s2.rights && a->s2.dirty == b->s2.dirty;
+}
+
+static unsigned add_answer(struct s2_answer *answers, unsigned n, const struct s2_answer *a)
+{
+	for (unsigned i = 0; i < n; i++)
+		if (same_answer(&answers[i], a))
+			return n;
+	if (n < S2_MAX)
+		answers[n++] = *a;
+	return n;
+}
+
+/* Every option: a fresh walk, every fact, every table fact as a start. */
+static unsigned stage2_every(struct xlate *x, const struct s2_ask *q, struct s2_answer *answers)
+{
+	struct model_cpu *cpu = x->cpu;
+	const struct paging *p = &cpu->nested;
+	struct fact_tags tags = nested_tags(cpu);
+	struct s2_answer a;
+	unsigned n = 0;
+
+	walk(x, q, root_start(p), &a);
+	n = add_answer(answers, n, &a);
+	if (!cpu->hostile)
+		return n;
+	for (unsigned i = 0; i < sizeof(page_shifts); i++) {
+		struct cache *c = &cpu->cache[FACT_NESTED_PAGE];
+
+		for (struct fact *f = cache_first(c, q->gpa, page_shifts[i]); f;
+		     f = cache_next(c, f))
+			if (fact_usable(f, &tags) && from_fact(x, q, f, &a))
+				n = add_answer(answers, n, &a);
+	}
+	for (int level = 2; level <= p->top; level++) {
+		struct cache *c = &cpu->cache[FACT_NESTED_TABLE];
+
+		for (struct fact *f = cache_first(c, q->gpa, p->level[level].shift); f;
+		     f = cache_next(c, f)) {
+			if (!fact_usable(f, &tags))
+				continue;
+			walk(x, q, fact_start(f, level), &a);
+			n = add_answer(answers, n, &a);
+		}
+	}
+	return n;
+}
+
+unsigned stage2(struct xlate *x, const struct s2_ask *q, struct s2_answer *answers)
+{
+	if (x->cpu->state.stage2 == MODEL_NATIVE) {
+		answers->s2 =
+			(struct s2){.hpa = q->gpa, .rights = S2_ALL, .shift = 52, .dirty = true};
+		answers->failed = false;
+		return 1;
+	}
+	if (x->set)
+		return stage2_every(x, q, answers);
+	stage2_one(x, q, answers);
+	return 1;
+}
