@@ -68,6 +68,7 @@ static void bind_address(struct mode *mode, unsigned level)
 	to->index_mask = (uint16_t)((1u << from->bits) - 1);
 	to->slot_shift = (uint8_t)(from->shift - mode->entry_shift);
 	to->slot_mask = (uint32_t)to->index_mask << mode->entry_shift;
+	to->offset_mask = bits(from->shift - 1u, 0);
 	to->table_address = from->table_address & reach;
 	to->leaf_address = from->leaf_address & reach;
 	to->high_shift = from->high_shift;
@@ -123,6 +124,8 @@ static bool level_is_even(const struct mode *mode, const struct mode_level *leve
 
 	if (level->rights_shift || level->flip != mode->flip || level->grant != mode->grant)
 		return false;
+	if (level->high && mode->entry_shift == 3)
+		return false;
 	if (mode->bad_low6)
 		return present == mode->level[1].present &&
 		       !(present & ~63ull & ~(mode->bad_fold << 8));
@@ -132,7 +135,8 @@ static bool level_is_even(const struct mode *mode, const struct mode_level *leve
 static void bind_match(struct mode *mode, unsigned number)
 {
 	struct mode_level *level = &mode->level[number];
-	const uint64_t present = mode->bad_low6 ? 0 : level->present;
+	const uint64_t present = level->present;
+	const uint64_t leaf_present = mode->bad_low6 ? 0 : present;
 
 	/* No entry equals 1 where no bit is looked at. */
 	level->table_mask = level->leaf_mask = 0;
@@ -142,8 +146,8 @@ static void bind_match(struct mode *mode, unsigned number)
 		level->table_want = present;
 	}
 	if (number == 1 || (level->large && !(level->rsvd[1] & level->large))) {
-		level->leaf_mask = present | level->rsvd[1] | level->large;
-		level->leaf_want = present | level->large;
+		level->leaf_mask = leaf_present | level->rsvd[1] | level->large;
+		level->leaf_want = leaf_present | level->large;
 	}
 }
 

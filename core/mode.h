@@ -33,12 +33,14 @@ struct mode_level {
 	uint64_t flip, grant;
 	uint64_t high;
 	/**
-	 * Of an entry that is present and has no reserved bit, at once:
-	 * (entry & table_mask) == table_want iff it references a table, and with
-	 * leaf_* iff it is a leaf. The present bits are left out where a mode has
-	 * good_low6. Not for MODE_SHAPE_ODD.
+	 * Everything about an entry at once, for the walker: it is present, has no
+	 * reserved bit and references a table if (entry & table_mask) == table_want;
+	 * the same with leaf_* for a leaf. Where the mode has good_low6, the first
+	 * asks for all rights (other tables take the slow way) and the second does
+	 * not look at the present bits. Not for MODE_SHAPE_ODD.
 	 */
 	uint64_t table_mask, table_want, leaf_mask, leaf_want;
+	uint64_t offset_mask; /* address bits below the leaf's page size */
 	/** Byte offset of the entry in its table: address >> slot_shift & slot_mask. */
 	uint32_t slot_mask;
 	uint8_t slot_shift;
@@ -69,6 +71,8 @@ struct mode_stage2 {
 struct mode_allow {
 	uint64_t care, want;
 };
+
+#define MODE_ALLOW_MASK 31u /* all of enum umbra_access but SHSTK */
 
 struct mode {
 	const struct format *format;
@@ -102,8 +106,8 @@ struct mode {
 	 * is perm_index(access). */
 	uint16_t deny[16];
 	/** The same for the walker, which looks at raw rights (B-3 is a
-	 * conjunction for each kind of access). */
-	struct mode_allow allow[16];
+	 * conjunction for each kind of access). Index: access & MODE_ALLOW_MASK. */
+	struct mode_allow allow[32];
 	/** Bit numbers of the accumulated rights. */
 	uint8_t read_bit, write_bit, user_bit, exec_bit, key_bit;
 	struct mode_stage2 stage2;

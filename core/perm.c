@@ -67,28 +67,34 @@ static uint64_t raw(const struct mode *mode, unsigned acc)
 	       (acc & ACC_USER ? mode->user : 0) | (acc & ACC_EXEC ? mode->exec : 0);
 }
 
+static struct mode_allow allow_raw(const struct mode *mode, struct need need)
+{
+	const uint64_t want = raw(mode, need.have);
+
+	/* A right that the format always gives cannot lack: nothing equals that. */
+	if (need.lack & mode->acc_always)
+		return (struct mode_allow){.care = 0, .want = 1};
+	return (struct mode_allow){.care = want | raw(mode, need.lack), .want = want};
+}
+
 void perm_bind(struct mode *mode)
 {
 	const bool ept = mode->format->family == FORMAT_EPT;
+	struct mode_allow by_kind[16];
 
 	for (unsigned kind = 0; kind < 16; kind++) {
 		const struct need need =
 			ept ? need_ept(mode->flags, kind) : need_paging(mode->flags, kind);
-		struct mode_allow *allow = &mode->allow[kind];
 
+		by_kind[kind] = allow_raw(mode, need);
 		mode->deny[kind] = 0;
 		for (unsigned acc = 0; acc <= ACC_ALL; acc++) {
 			if ((acc & need.have) != need.have || (acc & need.lack))
 				mode->deny[kind] |= (uint16_t)(1u << acc);
 		}
-		allow->want = raw(mode, need.have);
-		allow->care = allow->want | raw(mode, need.lack);
-		if (need.lack & mode->acc_always) {
-			/* It never lacks that: no value equals this. */
-			allow->care = 0;
-			allow->want = 1;
-		}
 	}
+	for (unsigned access = 0; access <= MODE_ALLOW_MASK; access++)
+		mode->allow[access] = by_kind[perm_index(access)];
 }
 
 /* H-53: do the keys deny? */

@@ -33,8 +33,9 @@
 
 #define TRIES 8
 
-/* What attempt() says besides enum walk_end: an A/D update lost a race. */
+/* With flag WALK_ONCE, attempt() says WALK_RESTART when an A/D update lost a race. */
 #define WALK_RESTART (WALK_ABSENT + 1)
+#define WALK_ONCE (1u << 31)
 
 /* How the space being walked is used by the one that started the chain. */
 enum stage_kind {
@@ -57,7 +58,7 @@ static const struct stage stage_first = {.kind = STAGE_FIRST};
 struct descent {
 	enum walk_end end;
 	bool in_parent;
-	unsigned level;
+	size_t level;
 	const struct mode_level *at;
 	uint64_t entry;
 	/** Raw rights, with and without the last entry. */
@@ -120,9 +121,11 @@ ALWAYS_INLINE uint8_t acc_of(const struct mode *mode, uint64_t rights)
 			 (rights & mode->exec ? ACC_EXEC : 0));
 }
 
-ALWAYS_INLINE uint8_t key_of(const struct mode *mode, const struct mode_level *at, uint64_t entry)
+ALWAYS_INLINE uint8_t key_of(const struct mode *mode, const struct descent *d, unsigned shape)
 {
-	return (uint8_t)(entry >> at->rights_shift >> mode->key_shift) & mode->key_mask;
+	const uint64_t entry = shape & MODE_SHAPE_ODD ? d->entry >> d->at->rights_shift : d->entry;
+
+	return (uint8_t)(entry >> mode->key_shift) & mode->key_mask;
 }
 
 /* The #PF code, as far as an NPF has the same bits (H-55, H-95). */
@@ -253,7 +256,6 @@ COLD struct hop through(const struct space *space, uint64_t address, uint64_t at
 	const bool first = stage->kind == STAGE_FIRST;
 	struct stage next = *stage;
 	struct walk deeper;
-	unsigned end = WALK_RESTART;
 
 	if (first) {
 		next.has_linear = !mode || (mode->format->family == FORMAT_PAGING &&
@@ -264,13 +266,9 @@ COLD struct hop through(const struct space *space, uint64_t address, uint64_t at
 	/* A table of a table is a table still. */
 	next.kind = stage->kind == STAGE_TABLE ? STAGE_TABLE : kind;
 
-	for (unsigned i = 0; i < TRIES && end == WALK_RESTART; i++)
-		end = attempt(space->parent, at, access, flags & ~WALK_NO_FINAL, &deeper, &next);
-	if (end == WALK_RESTART) {
-		deeper.end = end = WALK_NOT_PRESENT;
-		stopped(space->parent, at, access, &deeper, &next);
-	}
-	if (end == WALK_OK)
+	deeper.restarts = 0;
+	if (attempt(space->parent, at, access, flags & ~(WALK_NO_FINAL | WALK_ONCE), &deeper,
+		    &next) == WALK_OK)
 		return (struct hop){deeper.final, deeper.page_shift};
 	out->end = deeper.end;
 	out->event = deeper.event;
@@ -322,16 +320,11 @@ ALWAYS_INLINE uint64_t low6_of(const struct mode *mode, uint64_t entry)
 	return (entry & 63) | (entry >> 8 & mode->bad_fold);
 }
 
-/* The raw rights of some entries, from the AND and the OR of them. */
-ALWAYS_INLINE uint64_t even_rights(const struct mode *mode, uint64_t all, uint64_t any)
-{
-	return (all & ~mode->flip) | (~any & mode->flip) | mode->grant;
-}
-
 /* One entry of any format: what is it? */
 enum entry_kind { ENTRY_ABSENT, ENTRY_BAD, ENTRY_TABLE, ENTRY_LEAF };
 
-static enum entry_kind entry_kind(const struct mode *mode, unsigned level, uint64_t entry)
+static __attribute__((noinline)) enum entry_kind entry_kind(const struct mode *mode, size_t level,
+							    uint64_t entry)
 {
 	const struct mode_level *at = &mode->level[level];
 	const bool leaf = level == 1 || (entry & at->large);
@@ -360,10 +353,11 @@ ALWAYS_INLINE void descend(const struct space *space, uint64_t address, unsigned
 	const unsigned table_access = nested && parent->mode ? parent->mode->stage2.table_read : 0;
 	const struct mode_level *at = &mode->level[mode->top];
 	uint64_t table = space->root & mode->root_address;
-	uint64_t all = ~0ull, any = 0, entry;
+	const uint64_t flip = mode->flip;
+	uint64_t all = ~0ull, entry;
 	uint64_t base = memory->base, size = memory->size;
 	uint8_t *bytes = memory->bytes;
-	unsigned level = mode->top;
+	size_t level = mode->top;
 
 	d->in_parent = false;
 	if (unlikely(mode->root_registers)) {
@@ -425,26 +419,28 @@ ALWAYS_INLINE void descend(const struct space *space, uint64_t address, unsigned
 			const uint64_t own = ((entry ^ at->flip) | at->grant) >> at->rights_shift;
 			const enum entry_kind it = entry_kind(mode, level, entry);
 
-			d->upper = all;
-			d->rights = all & own;
-			if (it == ENTRY_LEAF)
+			if (it == ENTRY_LEAF) {
+				d->upper = all;
+				d->rights = all & own;
 				break;
+			}
 			if (it != ENTRY_TABLE)
 				goto wrong;
 			all &= own;
 		} else {
-			if ((shape & MODE_SHAPE_LOW6) &&
-			    unlikely(!(mode->good_low6 >> low6_of(mode, entry) & 1)))
-				goto wrong;
 			if ((entry & at->table_mask) != at->table_want) {
-				if (unlikely((entry & at->leaf_mask) != at->leaf_want))
+				if ((!(shape & MODE_SHAPE_LOW6) ||
+				     (mode->good_low6 >> low6_of(mode, entry) & 1)) &&
+				    (entry & at->leaf_mask) == at->leaf_want) {
+					d->upper = all | mode->grant;
+					d->rights = (all & (entry ^ flip)) | mode->grant;
+					break;
+				}
+				if (!(shape & MODE_SHAPE_LOW6) ||
+				    entry_kind(mode, level, entry) != ENTRY_TABLE)
 					goto wrong;
-				d->upper = even_rights(mode, all, any);
-				d->rights = even_rights(mode, all & entry, any | entry);
-				break;
 			}
-			all &= entry;
-			any |= entry;
+			all &= entry ^ flip;
 		}
 		table = entry & at->table_address;
 		level--;
@@ -463,18 +459,18 @@ stop:
 	d->level = level;
 	d->at = at;
 	d->entry = 0;
-	d->rights = d->upper = shape & MODE_SHAPE_ODD ? all : even_rights(mode, all, any);
+	d->rights = d->upper = shape & MODE_SHAPE_ODD ? all : all | mode->grant;
 }
 
 /* The leaf's frame and the offset in it. */
-ALWAYS_INLINE uint64_t leaf_address(const struct descent *d, uint64_t address)
+ALWAYS_INLINE uint64_t leaf_address(const struct descent *d, uint64_t address, unsigned shape)
 {
 	const struct mode_level *at = d->at;
 	uint64_t frame = d->entry & at->leaf_address;
 
-	if (unlikely(at->high))
+	if ((shape & MODE_SHAPE_ODD) || !(shape & MODE_SHAPE_8BYTE))
 		frame |= (d->entry & at->high) << at->high_shift;
-	return frame | (address & ((1ull << at->shift) - 1));
+	return frame | (address & at->offset_mask);
 }
 
 /* A/D bits that the access has to set, as a nonzero value. */
@@ -491,7 +487,7 @@ ALWAYS_INLINE struct hop quick_shape(const struct space *space, uint64_t address
 				     const unsigned shape)
 {
 	const struct mode *mode = space->mode;
-	const struct mode_allow *allow = &mode->allow[perm_index(access)];
+	const struct mode_allow *allow = &mode->allow[access & MODE_ALLOW_MASK];
 	struct descent d;
 
 	if (unlikely(address & mode->beyond))
@@ -503,7 +499,7 @@ ALWAYS_INLINE struct hop quick_shape(const struct space *space, uint64_t address
 		return (struct hop){0, 0};
 	if (unlikely(unmarked(mode, &d, access)))
 		return (struct hop){0, 0};
-	return (struct hop){leaf_address(&d, address), d.at->shift};
+	return (struct hop){leaf_address(&d, address, shape), d.at->shift};
 }
 
 NOINLINE struct hop quick_8byte(const struct space *space, uint64_t address, unsigned access)
@@ -617,9 +613,9 @@ static unsigned mark(const struct space *space, unsigned access, struct walk *ou
 	return WALK_OK;
 }
 
-/* The rest of a walk whose entries lack A or D bits. */
-COLD unsigned finish_marking(const struct space *space, uint64_t address, unsigned access,
-			     unsigned flags, struct walk *out, const struct stage *stage)
+/* The rest of a walk whose entries lack A or D bits, until a race is lost. */
+static unsigned finish_marking_once(const struct space *space, uint64_t address, unsigned access,
+				    unsigned flags, struct walk *out, const struct stage *stage)
 {
 	const uint64_t dirty = space->mode->level[out->level].dirty;
 	unsigned end;
@@ -634,6 +630,25 @@ COLD unsigned finish_marking(const struct space *space, uint64_t address, unsign
 	if (end != WALK_OK)
 		return stopped(space, address, access, out, stage);
 	return finish(space, address, access, flags, out, stage) ? WALK_OK : out->end;
+}
+
+/* The same with all the walks that lost races make necessary. */
+COLD unsigned finish_marking(const struct space *space, uint64_t address, unsigned access,
+			     unsigned flags, struct walk *out, const struct stage *stage)
+{
+	unsigned end = finish_marking_once(space, address, access, flags, out, stage);
+
+	if (flags & WALK_ONCE)
+		return end;
+	while (end == WALK_RESTART) {
+		out->restarts++;
+		if (out->restarts == TRIES) {
+			out->end = WALK_NOT_PRESENT;
+			return stopped(space, address, access, out, stage);
+		}
+		end = attempt(space, address, access, flags | WALK_ONCE, out, stage);
+	}
+	return end;
 }
 
 /* Keys and shadow stacks. */
@@ -661,27 +676,43 @@ ALWAYS_INLINE uint8_t shape_acc(const struct mode *mode, uint64_t rights, const 
 			 mode->acc_always);
 }
 
+/* The walk did not come to a leaf. */
+COLD unsigned halted(const struct space *space, uint64_t address, unsigned access, struct walk *out,
+		     const struct stage *stage, const struct descent *d)
+{
+	out->end = d->end;
+	out->level = (uint8_t)d->level;
+	out->acc = out->acc_upper = acc_of(space->mode, d->rights);
+	out->key = 0;
+	out->dirty = false;
+	/* The parent has left its own event. */
+	return d->in_parent ? d->end : stopped(space, address, access, out, stage);
+}
+
 ALWAYS_INLINE unsigned attempt_shape(const struct space *space, uint64_t address, unsigned access,
 				     unsigned flags, struct walk *out, const struct stage *stage,
 				     const unsigned shape)
 {
 	const struct mode *mode = space->mode;
-	const struct mode_allow *allow = &mode->allow[perm_index(access)];
+	const struct mode_allow *allow = &mode->allow[access & MODE_ALLOW_MASK];
 	struct descent d;
 	bool allowed;
 
 	descend(space, address, flags, shape | SHAPE_RECORD, out, stage, &d);
-	out->end = d.end;
+	if (unlikely(d.end != WALK_OK)) {
+		const struct descent copy = d;
+
+		return halted(space, address, access, out, stage, &copy);
+	}
+	out->end = WALK_OK;
 	out->level = (uint8_t)d.level;
 	out->acc = shape_acc(mode, d.rights, shape);
 	out->acc_upper = shape_acc(mode, d.upper, shape);
-	out->key = key_of(mode, d.at, d.entry);
+	out->key = key_of(mode, &d, shape);
 	out->dirty = !(~d.entry & d.at->dirty);
-	if (unlikely(d.end != WALK_OK))
-		return d.in_parent ? d.end : stopped(space, address, access, out, stage);
 	out->in_parent = false;
 	out->event.kind = UMBRA_EVENT_NONE;
-	out->address = leaf_address(&d, address);
+	out->address = leaf_address(&d, address, shape);
 	out->page_shift = d.at->shift;
 
 	if (likely(!(flags & WALK_NO_RIGHTS))) {
@@ -807,28 +838,9 @@ static unsigned attempt(const struct space *space, uint64_t address, unsigned ac
 	}
 }
 
-/* An A/D update lost a race: walk again, but not for ever. */
-COLD enum walk_end again(const struct space *space, uint64_t address, unsigned access,
-			 unsigned flags, struct walk *out)
-{
-	for (out->restarts = 1; out->restarts < TRIES; out->restarts++) {
-		const unsigned end = attempt(space, address, access, flags, out, &stage_first);
-
-		if (end != WALK_RESTART)
-			return (enum walk_end)end;
-	}
-	out->end = WALK_NOT_PRESENT;
-	return (enum walk_end)stopped(space, address, access, out, &stage_first);
-}
-
 enum walk_end walk(const struct space *space, uint64_t address, unsigned access, unsigned flags,
 		   struct walk *out)
 {
-	unsigned end;
-
 	out->restarts = 0;
-	end = attempt(space, address, access, flags, out, &stage_first);
-	if (unlikely(end == WALK_RESTART))
-		return again(space, address, access, flags, out);
-	return (enum walk_end)end;
+	return (enum walk_end)attempt(space, address, access, flags, out, &stage_first);
 }
