@@ -4,7 +4,6 @@
 BUILD ?= build
 MESON ?= meson
 NINJA ?= ninja
-CC ?= gcc
 ifeq ($(origin CC),default)
 CC = gcc
 endif
@@ -34,7 +33,7 @@ demo:
 ## make check    set up, build with gcc and clang, run all tests and checks, then the
 ##               tests again under ASan and UBSan; the last line counts them
 check:
-	@tools/setup build check images
+	@tools/setup build check
 	@tools/run-tests $(BUILD)
 
 ## make images   build the four Linux memory images that tests use (build/images)
