@@ -28,8 +28,7 @@ struct slab {
 
 enum umbra_status pages_init(struct mmu *mmu)
 {
-	mmu->pages.bucket =
-		umbra_host_alloc(mmu->host, PAGES_BUCKETS * sizeof(*mmu->pages.bucket));
+	mmu->pages.bucket = umbra_host_alloc(mmu->host, PAGES_BUCKETS * sizeof(*mmu->pages.bucket));
 	return mmu->pages.bucket ? UMBRA_OK : UMBRA_ENOMEM;
 }
 
@@ -47,8 +46,7 @@ void pages_destroy(struct mmu *mmu)
 		umbra_host_free(mmu->host, slab, SLAB_BYTES);
 	}
 	if (pages->bucket)
-		umbra_host_free(mmu->host, pages->bucket,
-				PAGES_BUCKETS * sizeof(*pages->bucket));
+		umbra_host_free(mmu->host, pages->bucket, PAGES_BUCKETS * sizeof(*pages->bucket));
 }
 
 /* A fresh slab's room, or NULL. */
@@ -221,8 +219,7 @@ static bool registers_match(struct mmu *mmu, const struct page *page, const uint
 	return words && !memcmp(words, registers, 4 * sizeof(*registers));
 }
 
-struct page *pages_find(struct mmu *mmu, umbra_gfn gfn, union role role,
-			const uint64_t *registers)
+struct page *pages_find(struct mmu *mmu, umbra_gfn gfn, union role role, const uint64_t *registers)
 {
 	for (struct page *page = *bucket_of(mmu, gfn); page; page = page->hash_next) {
 		if (page->gfn != gfn.v || page->role.word != role.word)
@@ -325,8 +322,10 @@ static void free_dead(void *host, struct umbra_deferred *deferred)
 	struct page *page = (struct page *)deferred;
 	struct mmu *mmu = (struct mmu *)page->prev;
 
-	if (page->words.v)
+	if (page->words.v) {
 		umbra_host_page_free(host, page->words);
+		mmu_count(&mmu->pages.word_count, -1ull);
+	}
 	umbra_host_page_free(host, page->hpa);
 	umbra_host_lock(host, UMBRA_LOCK_PAGES, true);
 	page_give(mmu, page);

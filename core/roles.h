@@ -50,13 +50,13 @@ union role {
 		/** Guest mode: format, MODE_* that change entries, MAXPHYADDR. */
 		uint64_t guest : 3;
 		uint64_t maxphyaddr : 6;
-		uint64_t flags : 19;
+		uint64_t flags : 21;
 		/** Zapped while a vCPU still has it as its root; never found again. */
 		uint64_t invalid : 1;
 	};
 };
 _Static_assert(sizeof(union role) == 8, "role is one word");
-_Static_assert(MODE_ADVINFO < 1u << 19, "role.flags holds every MODE_ flag");
+_Static_assert(MODE_NO_PAT < 1u << 21, "role.flags holds every MODE_ flag");
 
 /**
  * roles_mode_flags - the MODE_* of a guest mode that change entries made for it.

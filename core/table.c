@@ -238,6 +238,22 @@ void table_put_root(struct edit *edit, struct page *root)
 		tlb_bury(edit->mmu, &edit->tlb, root);
 }
 
+bool table_recycle(struct edit *edit, uint64_t count)
+{
+	struct pages *pages = &edit->mmu->pages;
+	struct page *page;
+
+	while (pages->count > count) {
+		for (page = pages->oldest; page && page->roots; page = page->next)
+			;
+		if (!page)
+			return false;
+		table_zap_page(edit, page);
+		mmu_count(&edit->mmu->stats.mmu_recycled, 1);
+	}
+	return true;
+}
+
 void table_zap_all(struct edit *edit)
 {
 	struct pages *pages = &edit->mmu->pages;

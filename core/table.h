@@ -53,6 +53,9 @@ umbra_gfn table_gfn(struct mmu *mmu, struct table_at at);
  * root only becomes invalid; it is buried when the last vCPU lets it go.
  */
 void table_zap_page(struct edit *edit, struct page *page);
+/** table_recycle - zap pages that are no root, oldest first, until at most @count live.
+ * False if there are not enough of them. */
+bool table_recycle(struct edit *edit, uint64_t count);
 /** table_put_root - a vCPU lets go of its root. */
 void table_put_root(struct edit *edit, struct page *root);
 /** table_zap_all - every page of the VM. Roots become invalid. */

@@ -48,7 +48,8 @@ void umbra_host_free(void *host, void *memory, size_t size);
 /**
  * umbra_host_memory - where the core reads and writes guest memory at @hva.
  * @size: in: bytes wanted in a row, at least 1; out: bytes there are in a row,
- * which may be fewer or more. NULL when @hva cannot be reached.
+ * which may be fewer or more, but reach the end of the page. NULL when @hva cannot
+ * be reached. While its slot exists the pointer stays good.
  */
 void *umbra_host_memory(void *host, umbra_hva hva, uint64_t *size);
 

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fault.c - the path of a fault, stage by stage.
+ *
+ *	fault_shadow: walk the guest's tables ----+      may end: INJECT
+ *	fault_tdp: gpa is known ------------------+
+ *	                                          v
+ *	                  find_slot                      may end: MMIO, EMULATE
+ *	                  pin                            may end: MEMORY_FAULT, RETRY
+ *	                  --- lock ---
+ *	                  slots changed meanwhile?       RETRY
+ *	                  shadow_map | tdp_map
+ *	                  --- unlock ---
+ *
+ * Everything that can fail - the reserve, the pin - happens before the lock; after
+ * it nothing does.
+ */
+#include "core/fault.h"
+#include "core/shadow.h"
+#include "core/tdp.h"
+
+/* Room for one more path of tables, within the VM's limit. */
+static enum umbra_status make_room(struct mmu *mmu)
+{
+	struct edit edit = {.mmu = mmu};
+	bool enough;
+
+	if (!mmu->page_limit || mmu->pages.count + RESERVE_PAGES <= mmu->page_limit)
+		return UMBRA_OK;
+	umbra_host_lock(mmu->host, UMBRA_LOCK_MMU, true);
+	enough = table_recycle(&edit, mmu->page_limit - RESERVE_PAGES);
+	tlb_commit(mmu, &edit.tlb);
+	umbra_host_unlock(mmu->host, UMBRA_LOCK_MMU, true);
+	return enough ? UMBRA_OK : UMBRA_ENOSPC;
+}
+
+static enum umbra_status prepare(struct fault *fault)
+{
+	enum umbra_status status = make_room(fault->mmu);
+
+	return status ? status : reserve_fill(fault->mmu, fault->reserve);
+}
+
+/* Slot stage. True: go on; false: the verdict is there. */
+static bool find_slot(struct fault *fault)
+{
+	struct mmu *mmu = fault->mmu;
+	bool write = fault->access & UMBRA_ACCESS_WRITE;
+
+	fault->gfn.v = fault->gpa.v >> UMBRA_PAGE_SHIFT;
+	fault->generation = __atomic_load_n(&mmu->slots.generation, __ATOMIC_ACQUIRE);
+	fault->slot = slots_find(mmu, fault->gfn);
+	if (!fault->slot || (write && fault->slot->flags & UMBRA_SLOT_READONLY)) {
+		mmu_count(&mmu->stats.pf_mmio, 1);
+		fault->verdict = UMBRA_MMIO;
+		return false;
+	}
+	if (fault->gfn.v >= mmu->reach) {
+		/* No table of this VM can translate it (F-30, F-32). */
+		fault->verdict = UMBRA_MEMORY_FAULT;
+		return false;
+	}
+	return true;
+}
+
+/* Pin stage. True: go on; false: @status or the verdict is there. */
+static bool pin(struct fault *fault, unsigned level, enum umbra_status *status)
+{
+	struct mmu *mmu = fault->mmu;
+	bool write = fault->access & UMBRA_ACCESS_WRITE;
+	int result =
+		umbra_host_pin(mmu->host, slot_hva(fault->slot, fault->gfn), write, &fault->pin);
+
+	if (result == UMBRA_EFAULT) {
+		fault->verdict = UMBRA_MEMORY_FAULT;
+		return false;
+	}
+	if (result == UMBRA_EAGAIN) {
+		fault->verdict = UMBRA_RETRY;
+		return false;
+	}
+	if (result) {
+		*status = result;
+		return false;
+	}
+	if (level > mmu->page_level)
+		level = mmu->page_level;
+	if (level > fault->pin.level)
+		level = fault->pin.level;
+	if (level > 1) {
+		unsigned fits = slot_level(fault->slot, fault->gfn);
+
+		if (level > fits)
+			level = fits;
+	}
+	fault->goal = level;
+	return true;
+}
+
+static bool slots_changed(const struct fault *fault)
+{
+	return fault->generation !=
+	       __atomic_load_n(&fault->mmu->slots.generation, __ATOMIC_ACQUIRE);
+}
+
+static void count_outcome(struct fault *fault)
+{
+	struct umbra_stats *stats = &fault->mmu->stats;
+
+	if (fault->verdict == UMBRA_RESUME)
+		mmu_count(fault->level ? &stats->pf_fixed : &stats->pf_spurious, 1);
+	else if (fault->verdict == UMBRA_EMULATE)
+		mmu_count(&stats->pf_emulate, 1);
+	else if (fault->verdict == UMBRA_INJECT)
+		mmu_count(&stats->pf_guest, 1);
+}
+
+/* @locked_stage is what is done under the lock; @exclusive as umbra_host_lock. */
+static enum umbra_status run(struct fault *fault, unsigned level, bool exclusive,
+			     enum umbra_verdict (*locked_stage)(struct fault *))
+{
+	struct mmu *mmu = fault->mmu;
+	enum umbra_status status = UMBRA_OK;
+
+	umbra_host_read_begin(mmu->host);
+	if (find_slot(fault) && pin(fault, level, &status)) {
+		umbra_host_lock(mmu->host, UMBRA_LOCK_MMU, exclusive);
+		/* A root that was zapped meanwhile is to be replaced first. */
+		if (slots_changed(fault) || fault->root->role.invalid)
+			fault->verdict = UMBRA_RETRY;
+		else
+			fault->verdict = locked_stage(fault);
+		umbra_host_unlock(mmu->host, UMBRA_LOCK_MMU, exclusive);
+	}
+	umbra_host_read_end(mmu->host);
+	if (!status)
+		count_outcome(fault);
+	return status;
+}
+
+enum umbra_status fault_tdp(struct fault *fault)
+{
+	enum umbra_status status = prepare(fault);
+
+	if (status)
+		return status;
+	mmu_count(&fault->mmu->stats.pf_taken, 1);
+	return run(fault, 3, false, tdp_map);
+}
+
+/*
+ * A supervisor write that only CR0.WP=0 allows (G-48). Hardware runs with WP=1, so
+ * the leaf must become writable but lose USER, lest user code write as well; and
+ * EXEC, lest SMEP be fooled by the lost USER. SMAP and keys would be fooled too,
+ * for later accesses: there each such write is emulated. True: emulate it.
+ */
+static bool write_past_wp(struct fault *fault)
+{
+	const struct mode *mode = fault->space->mode;
+	const unsigned wd_shift = 2 * fault->key + 1;
+	bool key_denies;
+
+	if (!mode || mode->flags & MODE_WP || !(fault->access & UMBRA_ACCESS_WRITE) ||
+	    fault->access & (UMBRA_ACCESS_USER | UMBRA_ACCESS_SHSTK))
+		return false;
+	if (fault->acc & ACC_USER)
+		key_denies = mode->flags & MODE_PKU && fault->space->pkru >> wd_shift & 1;
+	else
+		key_denies = mode->flags & MODE_PKS && fault->space->pkrs >> wd_shift & 1;
+	if (fault->acc & ACC_WRITE && !key_denies)
+		return false;
+	if (mode->flags & (MODE_SMAP | MODE_PKU | MODE_PKS))
+		return true;
+	fault->acc |= ACC_WRITE;
+	if (fault->acc & ACC_USER) {
+		fault->acc &= ~ACC_USER;
+		if (mode->flags & MODE_SMEP)
+			fault->acc &= ~ACC_EXEC;
+	}
+	return false;
+}
+
+/* Walk stage of a shadowed guest. True: go on; false: the verdict is there. */
+static bool walk_guest(struct fault *fault)
+{
+	const struct mode *mode = fault->space->mode;
+	const struct walk *walked = &fault->walk;
+	enum walk_end end;
+
+	end = walk(fault->space, fault->gva.v, fault->access, 0, &fault->walk);
+	mmu_trace(fault->mmu, (struct umbra_trace){UMBRA_TRACE_PAGETABLE_WALK, fault->gva.v,
+						   fault->access, end, walked->final});
+	if (end != WALK_OK) {
+		fault->verdict = UMBRA_INJECT;
+		fault->event = walked->event;
+		return false;
+	}
+	fault->gpa.v = walked->final;
+	fault->acc = walked->acc;
+	fault->key = walked->key;
+	if (!mode)
+		return true;
+	fault->shstk = mode->flags & MODE_SHSTK && walked->dirty && !(walked->acc & ACC_WRITE) &&
+		       walked->acc_upper & ACC_WRITE;
+	/* The first write has to set the guest's D bit: let it fault (G-38). */
+	if (!walked->dirty && !(fault->access & UMBRA_ACCESS_WRITE))
+		fault->acc &= ~ACC_WRITE;
+	if (write_past_wp(fault)) {
+		fault->verdict = UMBRA_EMULATE;
+		return false;
+	}
+	return true;
+}
+
+static enum umbra_verdict map_or_emulate(struct fault *fault)
+{
+	/* Shadow-stack reads too: their page would have to look like one, and then
+	 * let writes through. */
+	const unsigned watched = UMBRA_ACCESS_WRITE | UMBRA_ACCESS_SHSTK;
+
+	if (fault->access & watched && pages_is_mirrored(fault->mmu, fault->gfn))
+		return UMBRA_EMULATE;
+	return shadow_map(fault);
+}
+
+enum umbra_status fault_shadow(struct fault *fault)
+{
+	enum umbra_status status = prepare(fault);
+	unsigned level;
+
+	if (status)
+		return status;
+	mmu_count(&fault->mmu->stats.pf_taken, 1);
+	umbra_host_read_begin(fault->mmu->host);
+	if (walk_guest(fault)) {
+		/* An unpaged guest has no leaf; its PAE tables map 2M at most. */
+		level = fault->walk.level ? fault->walk.level : 2;
+		status = run(fault, level, true, map_or_emulate);
+	} else if (fault->verdict == UMBRA_INJECT || find_slot(fault)) {
+		/* What is emulated must be memory that can be written. */
+		count_outcome(fault);
+	}
+	umbra_host_read_end(fault->mmu->host);
+	return status;
+}

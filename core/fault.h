@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fault.h - one fault on its way (layer 4).
+ *
+ * It travels forward only: inputs first, then one group of fields per stage. No
+ * stage writes the group of an earlier one.
+ */
+#ifndef CORE_FAULT_H
+#define CORE_FAULT_H
+
+#include "core/mmu.h"
+#include "core/walk.h"
+
+struct fault {
+	/* inputs */
+	struct mmu *mmu;
+	/** The guest's own translation: gva -> gpa. */
+	const struct space *space;
+	/** Table to map in, and what may be used up in doing so. */
+	struct page *root;
+	struct reserve *reserve;
+	/** Linear address; meaningless with TDP. */
+	umbra_gva gva;
+	/** Set of enum umbra_access. */
+	unsigned access;
+
+	/* walk: the guest's tables, where they are shadowed */
+	struct walk walk;
+	/** Address to map, and what the guest's tables allow there (ACC_*). */
+	umbra_gpa gpa;
+	uint8_t acc;
+	uint8_t key;
+	/** A shadow-stack page (H-54): D must be set in a leaf without W. */
+	bool shstk;
+
+	/* slots */
+	umbra_gfn gfn;
+	struct slot *slot;
+	uint64_t generation;
+
+	/* host pin */
+	struct umbra_pin pin;
+	/** Largest level that guest, slot, host and configuration allow. */
+	uint8_t goal;
+
+	/* tdp | shadow */
+	/** Level mapped at; 0: nothing had to be changed. */
+	uint8_t level;
+
+	/* outcome */
+	enum umbra_verdict verdict;
+	struct umbra_event event; /* INJECT */
+};
+
+/** fault_tdp - the hardware could not translate fault->gpa (an input here). */
+enum umbra_status fault_tdp(struct fault *fault);
+/** fault_shadow - the hardware could not translate fault->gva. */
+enum umbra_status fault_shadow(struct fault *fault);
+
+#endif

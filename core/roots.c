@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * roots.c - which root, and what registers make hardware use it.
+ *
+ *	paging   guest            root                       pointer
+ *	EPT/NPT  any              one per VM: gfn 0, direct  EPTP / nCR3
+ *	shadow   no paging        PAE, direct, gfn 0         CR3
+ *	         2-level          PAE, promoted, CR3's gfn   CR3
+ *	         PAE              PAE, mirrors the PDPTEs    CR3
+ *	         4-, 5-level      mirrors the top table      CR3
+ *
+ * All through pages_find / shadow_page: there are no special roots (R-30).
+ */
+#include "core/roots.h"
+
+static struct page *get_locked(struct mmu *mmu, struct reserve *reserve, struct shadow_want *want,
+			       bool *used)
+{
+	struct edit edit = {.mmu = mmu, .reserve = reserve};
+	struct page *page = shadow_page(&edit, want, used);
+
+	page->roots++;
+	tlb_commit(mmu, &edit.tlb);
+	mmu_trace(mmu, (struct umbra_trace){UMBRA_TRACE_ROOT, page->hpa.v, want->role.word,
+					    want->gfn.v, 0});
+	return page;
+}
+
+static struct shadow_want wanted(const struct mmu *mmu, const struct space *space,
+				 const struct umbra_regs *regs)
+{
+	struct shadow_want want = {.gfn = {0}};
+
+	if (mmu->paging != UMBRA_PAGING_SHADOW) {
+		want.role = roles_root_tdp(mmu->levels, !mmu->kind.ad, mmu->direct_acc);
+		return want;
+	}
+	want.role = roles_root(space->mode, regs->cr3);
+	if (!space->mode)
+		return want;
+	want.gfn.v = (regs->cr3 & space->mode->format->root_address) >> UMBRA_PAGE_SHIFT;
+	if (want.role.registers)
+		want.registers = space->pdpte;
+	return want;
+}
+
+enum umbra_status roots_get(struct mmu *mmu, struct reserve *reserve, const struct space *space,
+			    const struct umbra_regs *regs, struct page **root)
+{
+	struct shadow_want want = wanted(mmu, space, regs);
+	unsigned flags = want.role.pae_root ? UMBRA_PAGE_BELOW_4G : 0;
+	enum umbra_status status = reserve_fill(mmu, reserve);
+	bool used;
+
+	if (status)
+		return status;
+	if (!umbra_host_page_alloc(mmu->host, flags, &want.table))
+		return UMBRA_ENOMEM;
+	umbra_host_lock(mmu->host, UMBRA_LOCK_MMU, true);
+	*root = get_locked(mmu, reserve, &want, &used);
+	umbra_host_unlock(mmu->host, UMBRA_LOCK_MMU, true);
+	if (!used)
+		umbra_host_page_free(mmu->host, want.table);
+	return UMBRA_OK;
+}
+
+void roots_put(struct mmu *mmu, struct page *root)
+{
+	struct edit edit = {.mmu = mmu};
+
+	if (!root)
+		return;
+	umbra_host_lock(mmu->host, UMBRA_LOCK_MMU, true);
+	table_put_root(&edit, root);
+	tlb_commit(mmu, &edit.tlb);
+	umbra_host_unlock(mmu->host, UMBRA_LOCK_MMU, true);
+}
+
+uint64_t roots_pointer(const struct mmu *mmu, const struct page *root)
+{
+	if (mmu->paging != UMBRA_PAGING_EPT)
+		return root->hpa.v;
+	/* E-2: write-back, walk length - 1, A/D. */
+	return root->hpa.v | 6 | (mmu->levels - 1ull) << 3 | (mmu->kind.ad ? 1ull << 6 : 0);
+}
+
+/*
+ * Shadow tables are PAE or long-mode tables with NX, walked with WP=1 (G-49),
+ * whatever the guest believes. What hardware can check by the guest's own U bits
+ * and keys - SMEP, SMAP, PKU, PKS, shadow stacks - it does, except without
+ * paging, where nothing is checked. PCIDs are not used: flushes are by tag.
+ */
+static struct umbra_regs shadow_registers(const struct umbra_regs *regs, uint64_t cr3)
+{
+	const uint64_t checks =
+		UMBRA_CR4_SMEP | UMBRA_CR4_SMAP | UMBRA_CR4_PKE | UMBRA_CR4_PKS | UMBRA_CR4_CET;
+	struct umbra_regs hw = *regs;
+	bool paging = regs->cr0 & UMBRA_CR0_PG;
+	bool long_mode = paging && regs->efer & UMBRA_EFER_LMA;
+
+	hw.cr0 |= UMBRA_CR0_PE | UMBRA_CR0_PG | UMBRA_CR0_WP;
+	hw.cr3 = cr3;
+	hw.cr4 = (hw.cr4 & ~UMBRA_CR4_PCIDE) | UMBRA_CR4_PAE;
+	if (!paging)
+		hw.cr4 &= ~checks;
+	if (!long_mode) {
+		hw.cr4 &= ~UMBRA_CR4_LA57;
+		hw.efer &= ~(UMBRA_EFER_LMA | UMBRA_EFER_LME);
+	}
+	hw.efer |= UMBRA_EFER_NXE;
+	for (unsigned i = 0; i < 4; i++)
+		hw.pdpte[i] = 0;
+	return hw;
+}
+
+/* The host state at VMRUN that gives nested tables of @levels their format (H-91). */
+static struct umbra_regs npt_host(unsigned levels)
+{
+	struct umbra_regs host = {
+		.cr0 = UMBRA_CR0_PE | UMBRA_CR0_PG | UMBRA_CR0_WP,
+		.cr4 = UMBRA_CR4_PAE,
+		.efer = UMBRA_EFER_NXE,
+	};
+
+	if (levels > 3)
+		host.efer |= UMBRA_EFER_LME | UMBRA_EFER_LMA;
+	if (levels > 4)
+		host.cr4 |= UMBRA_CR4_LA57;
+	return host;
+}
+
+void roots_registers(const struct mmu *mmu, const struct umbra_regs *regs, struct umbra_root *root)
+{
+	root->regs = *regs;
+	root->host = (struct umbra_regs){0};
+	if (mmu->paging == UMBRA_PAGING_SHADOW)
+		root->regs = shadow_registers(regs, root->pointer);
+	else if (mmu->paging == UMBRA_PAGING_NPT)
+		root->host = npt_host(mmu->levels);
+}

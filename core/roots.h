@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * roots.h - the root for a vCPU's registers (layer 5).
+ *
+ * A root is an ordinary table page, found and kept in the same hash as all
+ * others (I-1); what is special about PAE is in its role.
+ */
+#ifndef CORE_ROOTS_H
+#define CORE_ROOTS_H
+
+#include "core/shadow.h"
+
+/**
+ * roots_get - take a reference to the root for @space, whose registers are @regs
+ * (with TDP both are ignored). ENOMEM.
+ */
+enum umbra_status roots_get(struct mmu *mmu, struct reserve *reserve, const struct space *space,
+			    const struct umbra_regs *regs, struct page **root);
+/** roots_put - let go. NULL is allowed. */
+void roots_put(struct mmu *mmu, struct page *root);
+
+/** roots_pointer - CR3, EPTP or nCR3 for @root. */
+uint64_t roots_pointer(const struct mmu *mmu, const struct page *root);
+/** roots_registers - fill root->regs and root->host for a guest whose registers are @regs. */
+void roots_registers(const struct mmu *mmu, const struct umbra_regs *regs, struct umbra_root *root);
+
+#endif

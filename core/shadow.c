@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * shadow.c - from a finished guest walk to entries in mirrored tables.
+ *
+ *	guest:   root --> table --> table --> leaf (maybe large)
+ *	           :        :         :         :
+ *	umbra:   mirror -> mirror -> mirror -> leaf, or direct tables below a large leaf
+ *
+ * A guest of two levels is mirrored by three: the root is a portal ("promoted")
+ * whose four entries lead to the four slices of the guest's page directory. An
+ * unpaged guest has no tables to mirror: everything is direct.
+ *
+ * Upper entries give all rights; a leaf has what the whole walk allows. Every
+ * mirrored guest table is write protected (I-7), so an entry is always what a
+ * fresh walk would give, or empty (I-11): guest writes to tables are emulated and
+ * end in shadow_written(). D is clear in a leaf that is read only because the
+ * guest has not written yet (G-38), A is set by the walk that led here.
+ */
+#include "core/shadow.h"
+#include "core/rmap.h"
+
+static void give_words(struct edit *edit, struct page *page)
+{
+	page->words = reserve_table(edit->mmu, edit->reserve);
+	mmu_count(&edit->mmu->pages.word_count, 1);
+}
+
+struct page *shadow_page(struct edit *edit, const struct shadow_want *want, bool *used)
+{
+	struct mmu *mmu = edit->mmu;
+	struct page *page = pages_find(mmu, want->gfn, want->role, want->registers);
+	umbra_hpa table = want->table;
+
+	*used = !page;
+	if (page)
+		return page;
+	if (!table.v)
+		table = reserve_table(mmu, edit->reserve);
+	page = pages_new(mmu, edit->reserve, table, want->gfn, want->role, true);
+	mmu_count(&mmu->stats.mmu_cache_miss, 1);
+	if (want->registers) {
+		give_words(edit, page);
+		for (unsigned i = 0; i < 4; i++)
+			page_words(mmu, page)[i] = want->registers[i];
+	}
+	if (want->role.direct || want->role.promoted || want->role.registers)
+		return page;
+	rmap_account(mmu, page, 1);
+	rmap_protect(edit, want->gfn);
+	tlb_flush(mmu, &edit->tlb);
+	return page;
+}
+
+/* Rights of the guest's entries from the top down to @level. */
+static unsigned acc_down_to(const struct mode *mode, const struct walk *walk, unsigned level)
+{
+	uint64_t rights = ~0ull;
+	unsigned acc = mode->acc_always;
+
+	for (unsigned at = mode->top; at >= level; at--) {
+		const struct mode_level *l = &mode->level[at];
+
+		rights &= ((walk->entry[at] ^ l->flip) | l->grant) >> l->rights_shift;
+	}
+	acc |= rights & mode->read ? ACC_READ : 0;
+	acc |= rights & mode->write ? ACC_WRITE : 0;
+	acc |= rights & mode->user ? ACC_USER : 0;
+	acc |= rights & mode->exec ? ACC_EXEC : 0;
+	return acc;
+}
+
+/* What the entry of @page for this fault must lead to, one level down. */
+static struct shadow_want child_wanted(const struct fault *fault, const struct page *page)
+{
+	const struct mode *mode = fault->space->mode;
+	unsigned level = page->role.level;
+	struct shadow_want want = {.role = roles_child(page->role)};
+
+	if (page->role.direct || level <= fault->walk.level) {
+		/* Linear, below the guest's leaf. */
+		want.role.direct = 1;
+		want.role.access = fault->acc;
+		want.role.key = fault->key;
+		want.role.shstk = fault->shstk;
+		want.gfn.v = fault->gfn.v >> 9 * (level - 1) << 9 * (level - 1);
+	} else if (level > mode->top) {
+		want.gfn.v = page->gfn;
+		if (mode->entry_shift == 2)
+			want.role.quadrant = fault->gva.v >> 30 & 3;
+	} else {
+		want.gfn.v = (fault->walk.entry[level] & mode->level[level].table_address) >>
+			     UMBRA_PAGE_SHIFT;
+		want.role.access = acc_down_to(mode, &fault->walk, level);
+		if (mode->entry_shift == 2)
+			want.role.quadrant = fault->gva.v >> 21 & 1;
+	}
+	return want;
+}
+
+/* Is the guest's entry at @level still what the walk saw? Its table is write protected now. */
+static bool entry_unchanged(const struct fault *fault, unsigned level)
+{
+	const struct mode *mode = fault->space->mode;
+	struct memory *memory = fault->space->memory;
+	uint64_t address = fault->walk.entry_final[level];
+	const void *at;
+
+	if (level == mode->top && mode->root_registers)
+		return true;
+	if (address - memory->base >= memory->size && !memory->find(memory, address))
+		return false;
+	at = memory->bytes + (address - memory->base);
+	if (mode->entry_shift == 2)
+		return __atomic_load_n((const uint32_t *)at, __ATOMIC_ACQUIRE) ==
+		       fault->walk.entry[level];
+	return __atomic_load_n((const uint64_t *)at, __ATOMIC_ACQUIRE) == fault->walk.entry[level];
+}
+
+/* Mirrors, from @page's level on, the guest's entry used there. */
+static bool mirrors_entry(const struct fault *fault, const struct page *page)
+{
+	return !page->role.direct && !page->role.promoted &&
+	       page->role.level >= fault->walk.level && page->role.level <= fault->space->mode->top;
+}
+
+/*
+ * The child that the entry at @at must lead to, linked. What is there may be
+ * followed only if it is exactly that (S-6): any other goes first.
+ */
+static struct page *descend(const struct fault *fault, struct edit *edit, struct table_at at)
+{
+	struct mmu *mmu = fault->mmu;
+	struct shadow_want want = child_wanted(fault, at.page);
+	uint64_t old = table_read(mmu, at);
+	struct page *child;
+	bool made;
+
+	if (entry_is_present(&mmu->kind, old) &&
+	    !entry_is_leaf(&mmu->kind, old, at.page->role.level)) {
+		child = page_of(mmu, entry_table(&mmu->kind, old));
+		if (child->gfn == want.gfn.v && child->role.word == want.role.word)
+			return child;
+	}
+	if (table_clear(edit, at)) {
+		mmu_count(&mmu->stats.mmu_pde_zapped, 1);
+		tlb_flush(mmu, &edit->tlb);
+	}
+	child = shadow_page(edit, &want, &made);
+	if (!table_link(edit, at, table_empty(mmu, at.page), child))
+		return NULL;
+	return child;
+}
+
+static uint64_t leaf_of(const struct fault *fault, const struct page *page)
+{
+	struct mmu *mmu = fault->mmu;
+	unsigned level = page->role.level;
+	uint64_t low = (1ull << 9 * (level - 1)) - 1;
+	bool host_writable = fault->pin.writable && !(fault->slot->flags & UMBRA_SLOT_READONLY);
+	bool mirrored = level == 1 && pages_is_mirrored(mmu, fault->gfn);
+	struct entry_leaf leaf = {
+		.pfn = {fault->pin.pfn.v & ~low},
+		.level = level,
+		.acc = fault->acc,
+		.key = fault->key,
+		.ad = ENTRY_AD_ENABLED,
+		.host_writable = host_writable,
+		.mmu_writable = host_writable && !mirrored && fault->acc & ACC_WRITE,
+		.accessed = true,
+	};
+
+	if (!leaf.mmu_writable)
+		leaf.acc &= ~ACC_WRITE;
+	/* W=0 with D=1 is a shadow-stack page to hardware: only where the guest has
+	 * one, and writes to it may go through unseen. */
+	leaf.dirty = leaf.mmu_writable || (fault->shstk && host_writable && !mirrored);
+	return entry_make_leaf(&mmu->kind, &leaf);
+}
+
+static enum umbra_verdict install(struct fault *fault, struct edit *edit, struct table_at at)
+{
+	struct mmu *mmu = fault->mmu;
+	unsigned level = at.page->role.level;
+	umbra_gfn gfn = {fault->gfn.v >> 9 * (level - 1) << 9 * (level - 1)};
+	uint64_t new = leaf_of(fault, at.page), old = table_read(mmu, at);
+	bool in_place = entry_is_present(&mmu->kind, old) &&
+			entry_is_leaf(&mmu->kind, old, level) &&
+			entry_pfn(&mmu->kind, old).v == entry_pfn(&mmu->kind, new).v &&
+			table_gfn(mmu, at).v == gfn.v;
+
+	/* A table made on the way down may lie inside the large page. */
+	if (level > slot_level(fault->slot, gfn))
+		return UMBRA_RETRY;
+	/* Never another frame, or another guest frame, in place (S-7). */
+	if (!in_place && table_clear(edit, at))
+		tlb_flush(mmu, &edit->tlb);
+	if (!at.page->role.direct && !at.page->words.v)
+		give_words(edit, at.page);
+	/* Hardware may set A or D meanwhile; nobody else writes under this lock. */
+	do {
+		old = table_read(mmu, at);
+		if (old == new)
+			return UMBRA_RESUME;
+	} while (!table_set(edit, at, old, new, gfn));
+	fault->level = level;
+	return UMBRA_RESUME;
+}
+
+static enum umbra_verdict map(struct fault *fault, struct edit *edit)
+{
+	struct table_at at = {.page = fault->root};
+	uint64_t number = fault->gva.v >> UMBRA_PAGE_SHIFT;
+
+	for (;;) {
+		unsigned level = at.page->role.level;
+
+		if (mirrors_entry(fault, at.page) && !entry_unchanged(fault, level))
+			return UMBRA_RETRY;
+		at.index = page_index(at.page, number);
+		if (level <= fault->goal)
+			break;
+		at.page = descend(fault, edit, at);
+		if (!at.page)
+			return UMBRA_RETRY;
+	}
+	return install(fault, edit, at);
+}
+
+enum umbra_verdict shadow_map(struct fault *fault)
+{
+	struct edit edit = {.mmu = fault->mmu, .reserve = fault->reserve};
+	enum umbra_verdict verdict = map(fault, &edit);
+
+	tlb_commit(fault->mmu, &edit.tlb);
+	return verdict;
+}
+
+unsigned shadow_written(struct edit *edit, umbra_gpa gpa, unsigned length)
+{
+	struct mmu *mmu = edit->mmu;
+	umbra_gfn gfn = {gpa.v >> UMBRA_PAGE_SHIFT};
+	unsigned zapped = 0;
+
+	/* Clearing an entry may zap direct children, perhaps out of this very bucket;
+	 * the mirror itself stays, so its hash_next is good afterwards. */
+	for (struct page *page = pages_bucket(mmu, gfn); page; page = page->hash_next) {
+		unsigned first, count;
+
+		if (page->gfn != gfn.v)
+			continue;
+		roles_entries(page->role, gpa.v & (UMBRA_PAGE_SIZE - 1), length, &first, &count);
+		for (unsigned i = 0; i < count; i++)
+			zapped += table_clear(edit, (struct table_at){page, first + i});
+	}
+	if (zapped)
+		mmu_count(&mmu->stats.mmu_pte_write, 1);
+	mmu_trace(mmu, (struct umbra_trace){UMBRA_TRACE_WRITE, gpa.v, length, zapped, 0});
+	return zapped;
+}

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tdp.c - maps guest-physical frames in tables that mirror nothing.
+ *
+ *	root --------> table --------> table --------> leaf
+ *	level n        ...             goal + 1        goal (1, 2 or 3)
+ *
+ * Every vCPU of a VM uses one root. A table has exactly one parent entry and is
+ * not in the hash; whoever loses the race to link one keeps it in the reserve.
+ * Invariants: I-6, I-10 (a TDP table has one parent).
+ */
+#include "core/tdp.h"
+#include "core/table.h"
+
+/* Does @entry let the access through? Then only a TLB or another vCPU was in the way. */
+static bool allows(const struct mmu *mmu, uint64_t entry, unsigned access)
+{
+	unsigned acc = entry_acc(&mmu->kind, entry);
+	unsigned needed = ACC_READ;
+
+	if (access & UMBRA_ACCESS_WRITE)
+		needed = ACC_WRITE;
+	else if (access & UMBRA_ACCESS_FETCH)
+		needed = ACC_EXEC;
+	return acc & needed;
+}
+
+static uint64_t leaf_of(const struct fault *fault, const struct page *page)
+{
+	const struct mmu *mmu = fault->mmu;
+	unsigned level = page->role.level;
+	bool writable = fault->pin.writable && !(fault->slot->flags & UMBRA_SLOT_READONLY);
+	uint64_t low = (1ull << 9 * (level - 1)) - 1;
+	struct entry_leaf leaf = {
+		.pfn = {fault->pin.pfn.v & ~low},
+		.level = level,
+		.acc = mmu->direct_acc,
+		.ad = page->role.ad_disabled ? ENTRY_AD_DISABLED : ENTRY_AD_ENABLED,
+		.host_writable = writable,
+		.mmu_writable = writable,
+		.accessed = true,
+		.dirty = writable,
+	};
+
+	if (!writable)
+		leaf.acc &= ~ACC_WRITE;
+	return entry_make_leaf(&mmu->kind, &leaf);
+}
+
+/* A new table below @at in place of @old; NULL if @old has changed. */
+static struct page *link_table(struct edit *edit, struct table_at at, uint64_t old, umbra_gfn gfn)
+{
+	struct mmu *mmu = edit->mmu;
+	union role role = roles_child(at.page->role);
+	uint64_t region = gfn.v >> 9 * role.level << 9 * role.level;
+	struct page *child = pages_new(mmu, edit->reserve, reserve_table(mmu, edit->reserve),
+				       (umbra_gfn){region}, role, false);
+
+	if (table_link(edit, at, old, child))
+		return child;
+	pages_unmake(mmu, edit->reserve, child);
+	return NULL;
+}
+
+static enum umbra_verdict map(struct fault *fault, struct edit *edit)
+{
+	struct mmu *mmu = fault->mmu;
+	struct table_at at = {.page = fault->root};
+	uint64_t old, new;
+
+	for (;;) {
+		at.index = page_index(at.page, fault->gfn.v);
+		old = table_read(mmu, at);
+		if (entry_is_frozen(&mmu->kind, old))
+			return UMBRA_RETRY;
+		if (entry_is_present(&mmu->kind, old)) {
+			if (!entry_is_leaf(&mmu->kind, old, at.page->role.level)) {
+				at.page = page_of(mmu, entry_table(&mmu->kind, old));
+				continue;
+			}
+			if (allows(mmu, old, fault->access))
+				return UMBRA_RESUME;
+		}
+		if (at.page->role.level <= fault->goal)
+			break;
+		at.page = link_table(edit, at, old, fault->gfn);
+		if (!at.page)
+			return UMBRA_RETRY;
+	}
+	new = leaf_of(fault, at.page);
+	if (new == old)
+		return UMBRA_RESUME;
+	/* Another frame: the old translation must be gone before the new one shows. */
+	if (entry_is_present(&mmu->kind, old) &&
+	    entry_pfn(&mmu->kind, old).v != entry_pfn(&mmu->kind, new).v) {
+		table_clear(edit, at);
+		tlb_flush(mmu, &edit->tlb);
+		old = table_empty(mmu, at.page);
+	}
+	if (!table_set(edit, at, old, new, fault->gfn))
+		return UMBRA_RETRY;
+	fault->level = at.page->role.level;
+	return UMBRA_RESUME;
+}
+
+enum umbra_verdict tdp_map(struct fault *fault)
+{
+	struct edit edit = {.mmu = fault->mmu, .reserve = fault->reserve};
+	enum umbra_verdict verdict = map(fault, &edit);
+
+	tlb_commit(fault->mmu, &edit.tlb);
+	return verdict;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * vcpu.h - a vCPU: registers, the space they make, the root they select (layer 5).
+ */
+#ifndef CORE_VCPU_H
+#define CORE_VCPU_H
+
+#include "core/vm.h"
+#include "core/walk.h"
+
+struct umbra_vcpu {
+	struct umbra_vm *vm;
+	struct umbra_vcpu *next;
+	unsigned number;
+	/** What CPUID tells the guest. */
+	struct umbra_cpu cpu;
+	struct umbra_regs regs;
+	/** regs bound: gva -> gpa. space.mode is NULL or &mode. */
+	struct mode mode;
+	struct space space;
+	struct memory memory;
+	/** Slots that memory's window was found in. */
+	uint64_t memory_generation;
+	/** NULL: to be fetched at the next load. */
+	struct page *root;
+	/** The guest's translations of this vCPU are to be flushed before entry. */
+	bool flush;
+	struct reserve reserve;
+};
+
+#endif

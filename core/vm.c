@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * vm.c - making and ending VMs, their slots, and writes to guest memory.
+ *
+ * A slot change: check and build the new view (may fail), then under the MMU
+ * lock drop every mapping that could be affected and swap the view (cannot
+ * fail). As KVM by default does, all tables go when memory goes away.
+ */
+#include "core/vm.h"
+#include "core/mem.h"
+#include "core/shadow.h"
+#include "core/vcpu.h"
+
+static bool has(const struct umbra_cpu *cpu, uint32_t features)
+{
+	return (cpu->features & features) == features;
+}
+
+static enum umbra_status check_ept(const struct umbra_vm_config *config)
+{
+	if (config->cpu.vendor != UMBRA_VENDOR_INTEL)
+		return UMBRA_EINVAL;
+	if (config->levels != 4 && config->levels != 5)
+		return UMBRA_EINVAL;
+	if (config->levels == 5 && !has(&config->cpu, UMBRA_CPU_EPT_LEVEL5))
+		return UMBRA_EOPNOTSUPP;
+	if (config->exec_by_mode && !has(&config->cpu, UMBRA_CPU_MBEC))
+		return UMBRA_EOPNOTSUPP;
+	return UMBRA_OK;
+}
+
+static enum umbra_status check_npt(const struct umbra_vm_config *config)
+{
+	static const uint32_t needed[] = {
+		[3] = UMBRA_CPU_PAE,
+		[4] = UMBRA_CPU_LM,
+		[5] = UMBRA_CPU_LM | UMBRA_CPU_LA57,
+	};
+
+	if (config->cpu.vendor != UMBRA_VENDOR_AMD)
+		return UMBRA_EINVAL;
+	if (config->levels < 3 || config->levels > 5)
+		return UMBRA_EINVAL;
+	if (!has(&config->cpu, needed[config->levels] | UMBRA_CPU_NX))
+		return UMBRA_EOPNOTSUPP;
+	if (config->exec_by_mode && !has(&config->cpu, UMBRA_CPU_GMET))
+		return UMBRA_EOPNOTSUPP;
+	return UMBRA_OK;
+}
+
+static enum umbra_status check_shadow(const struct umbra_vm_config *config)
+{
+	if (config->levels || config->exec_by_mode)
+		return UMBRA_EINVAL;
+	/* Shadow tables are PAE or long-mode tables with NX (G-49). */
+	return has(&config->cpu, UMBRA_CPU_PAE | UMBRA_CPU_NX) ? UMBRA_OK : UMBRA_EOPNOTSUPP;
+}
+
+static enum umbra_status check(const struct umbra_vm_config *config)
+{
+	if ((unsigned)config->cpu.vendor > UMBRA_VENDOR_AMD ||
+	    (unsigned)config->layout >= UMBRA_LAYOUT_COUNT)
+		return UMBRA_EINVAL;
+	if (config->cpu.maxphyaddr < 32 || config->cpu.maxphyaddr > 52)
+		return UMBRA_EINVAL;
+	if (config->page_level < 1 || config->page_level > 3)
+		return UMBRA_EINVAL;
+	if (config->page_limit && config->page_limit < 64)
+		return UMBRA_EINVAL;
+	switch (config->paging) {
+	case UMBRA_PAGING_EPT: return check_ept(config);
+	case UMBRA_PAGING_NPT: return check_npt(config);
+	case UMBRA_PAGING_SHADOW: return check_shadow(config);
+	default: return UMBRA_EINVAL;
+	}
+}
+
+/* Largest page that the tables of this VM can hold. */
+static unsigned page_level(const struct umbra_vm_config *config)
+{
+	const struct umbra_cpu *cpu = &config->cpu;
+	unsigned level = config->page_level;
+	bool ept = config->paging == UMBRA_PAGING_EPT;
+
+	if (level == 3 && (config->levels == 3 || !has(cpu, ept ? UMBRA_CPU_EPT_1G : UMBRA_CPU_1G)))
+		level = 2;
+	if (level == 2 && ept && !has(cpu, UMBRA_CPU_EPT_2M))
+		level = 1;
+	return level;
+}
+
+static void mmu_set_up(struct mmu *mmu, const struct umbra_vm_config *config)
+{
+	const struct umbra_cpu *cpu = &config->cpu;
+	struct entry_config entries = {
+		.generation = config->layout,
+		.ept = config->paging == UMBRA_PAGING_EPT,
+		.ad = config->paging != UMBRA_PAGING_EPT || has(cpu, UMBRA_CPU_EPT_AD),
+		.exec_only = has(cpu, UMBRA_CPU_EPT_EXECONLY),
+		.pae = config->levels == 3,
+		.maxphyaddr = cpu->maxphyaddr,
+	};
+
+	mmu->host = config->host;
+	mmu->cpu = *cpu;
+	mmu->paging = config->paging;
+	mmu->levels = config->levels;
+	mmu->page_level = page_level(config);
+	mmu->exec_by_mode = config->exec_by_mode;
+	mmu->trace = config->trace;
+	mmu->page_limit = config->page_limit;
+	mmu->direct_acc = ACC_ALL;
+	/* GMET: what supervisor code may execute must not have U (P-8). */
+	if (config->paging == UMBRA_PAGING_NPT && config->exec_by_mode)
+		mmu->direct_acc &= ~ACC_USER;
+	mmu->reach = ~0ull;
+	if (config->paging != UMBRA_PAGING_SHADOW) {
+		const uint8_t input_bits[] = {[3] = 32, [4] = 48, [5] = 52};
+
+		mmu->reach = 1ull << (input_bits[config->levels] - UMBRA_PAGE_SHIFT);
+	}
+	entry_bind(&mmu->kind, &entries);
+}
+
+enum umbra_status umbra_vm_create(const struct umbra_vm_config *config, struct umbra_vm **vm)
+{
+	enum umbra_status status = check(config);
+	struct umbra_vm *new;
+
+	if (status)
+		return status;
+	new = umbra_host_alloc(config->host, sizeof(*new));
+	if (!new)
+		return UMBRA_ENOMEM;
+	mmu_set_up(&new->mmu, config);
+	status = pages_init(&new->mmu);
+	if (!status)
+		status = slots_init(&new->mmu);
+	if (status) {
+		umbra_vm_destroy(new);
+		return status;
+	}
+	*vm = new;
+	return UMBRA_OK;
+}
+
+void umbra_vm_destroy(struct umbra_vm *vm)
+{
+	if (!vm)
+		return;
+	while (vm->vcpus)
+		umbra_vcpu_destroy(vm->vcpus);
+	umbra_host_barrier(vm->mmu.host);
+	pages_destroy(&vm->mmu);
+	slots_destroy(&vm->mmu);
+	umbra_host_free(vm->mmu.host, vm, sizeof(*vm));
+}
+
+void vm_reload(struct umbra_vm *vm)
+{
+	for (struct umbra_vcpu *vcpu = vm->vcpus; vcpu; vcpu = vcpu->next)
+		umbra_host_kick(vm->mmu.host, vcpu->number);
+}
+
+void umbra_vm_zap_all(struct umbra_vm *vm)
+{
+	struct edit edit = {.mmu = &vm->mmu};
+
+	umbra_host_lock(vm->mmu.host, UMBRA_LOCK_MMU, true);
+	table_zap_all(&edit);
+	tlb_commit(&vm->mmu, &edit.tlb);
+	vm_reload(vm);
+	umbra_host_unlock(vm->mmu.host, UMBRA_LOCK_MMU, true);
+}
+
+enum umbra_status umbra_slot_set(struct umbra_vm *vm, const struct umbra_slot *wanted)
+{
+	struct mmu *mmu = &vm->mmu;
+	struct edit edit = {.mmu = mmu};
+	struct slots_plan plan;
+	enum umbra_status status;
+
+	umbra_host_lock(mmu->host, UMBRA_LOCK_SLOTS, true);
+	status = slots_prepare(mmu, wanted, &plan);
+	if (status || plan.change == SLOTS_UNCHANGED) {
+		umbra_host_unlock(mmu->host, UMBRA_LOCK_SLOTS, true);
+		return status;
+	}
+	umbra_host_lock(mmu->host, UMBRA_LOCK_MMU, true);
+	/* Mirrors of tables in memory that there was not are accounted to no slot. */
+	if (plan.change == SLOTS_REMOVED || mmu->paging == UMBRA_PAGING_SHADOW) {
+		table_zap_all(&edit);
+		tlb_commit(mmu, &edit.tlb);
+		vm_reload(vm);
+	}
+	slots_commit(mmu, &plan);
+	umbra_host_unlock(mmu->host, UMBRA_LOCK_MMU, true);
+	slots_release(mmu, &plan);
+	umbra_host_unlock(mmu->host, UMBRA_LOCK_SLOTS, true);
+	return UMBRA_OK;
+}
+
+uint8_t *vm_memory(struct mmu *mmu, umbra_gpa gpa, uint64_t *size, bool *writable)
+{
+	const struct slot *slot = slots_find(mmu, (umbra_gfn){gpa.v >> UMBRA_PAGE_SHIFT});
+	uint64_t offset, left;
+	uint8_t *bytes;
+
+	if (!slot)
+		return NULL;
+	offset = gpa.v - (slot->start.v << UMBRA_PAGE_SHIFT);
+	left = (slot->pages << UMBRA_PAGE_SHIFT) - offset;
+	*size = left;
+	*writable = !(slot->flags & UMBRA_SLOT_READONLY);
+	bytes = umbra_host_memory(mmu->host, (umbra_hva){slot->hva.v + offset}, size);
+	if (*size > left)
+		*size = left;
+	return *size ? bytes : NULL;
+}
+
+/* Is all of [gpa, gpa + size) memory, and writable if @write? */
+static bool reachable(struct mmu *mmu, umbra_gpa gpa, size_t size, bool write)
+{
+	if (gpa.v + size - 1 < gpa.v)
+		return false;
+	while (size) {
+		uint64_t there;
+		bool writable;
+
+		if (!vm_memory(mmu, gpa, &there, &writable) || (write && !writable))
+			return false;
+		if (there >= size)
+			return true;
+		gpa.v += there;
+		size -= there;
+	}
+	return true;
+}
+
+static size_t to_page_end(umbra_gpa gpa, size_t size)
+{
+	size_t left = UMBRA_PAGE_SIZE - (gpa.v & (UMBRA_PAGE_SIZE - 1));
+
+	return size < left ? size : left;
+}
+
+/* An aligned 4- or 8-byte store must not be seen in halves by a walker. */
+static void store(uint8_t *to, const uint8_t *from, size_t size)
+{
+	uint64_t wide;
+	uint32_t narrow;
+
+	if (size == 8 && !((uintptr_t)to & 7)) {
+		memcpy(&wide, from, 8);
+		__atomic_store_n((uint64_t *)(void *)to, wide, __ATOMIC_RELEASE);
+	} else if (size == 4 && !((uintptr_t)to & 3)) {
+		memcpy(&narrow, from, 4);
+		__atomic_store_n((uint32_t *)(void *)to, narrow, __ATOMIC_RELEASE);
+	} else {
+		memcpy(to, from, size);
+	}
+}
+
+enum umbra_status umbra_vm_write(struct umbra_vm *vm, umbra_gpa gpa, const void *bytes, size_t size)
+{
+	struct mmu *mmu = &vm->mmu;
+	struct edit edit = {.mmu = mmu};
+	const uint8_t *from = bytes;
+	enum umbra_status status = UMBRA_OK;
+
+	if (!size)
+		return UMBRA_EINVAL;
+	umbra_host_read_begin(mmu->host);
+	umbra_host_lock(mmu->host, UMBRA_LOCK_MMU, true);
+	if (!reachable(mmu, gpa, size, true)) {
+		status = UMBRA_EFAULT;
+		size = 0;
+	}
+	while (size) {
+		size_t piece = to_page_end(gpa, size);
+		uint64_t there;
+		bool writable;
+		uint8_t *to = vm_memory(mmu, gpa, &there, &writable);
+
+		if (!to) {
+			status = UMBRA_EFAULT;
+			break;
+		}
+		if (memcmp(to, from, piece)) {
+			store(to, from, piece);
+			if (mmu->paging == UMBRA_PAGING_SHADOW)
+				shadow_written(&edit, gpa, piece);
+		}
+		gpa.v += piece;
+		from += piece;
+		size -= piece;
+	}
+	tlb_commit(mmu, &edit.tlb);
+	umbra_host_unlock(mmu->host, UMBRA_LOCK_MMU, true);
+	umbra_host_read_end(mmu->host);
+	return status;
+}
+
+enum umbra_status umbra_vm_read(struct umbra_vm *vm, umbra_gpa gpa, void *bytes, size_t size)
+{
+	struct mmu *mmu = &vm->mmu;
+	uint8_t *to = bytes;
+	enum umbra_status status = UMBRA_OK;
+
+	if (!size)
+		return UMBRA_EINVAL;
+	umbra_host_read_begin(mmu->host);
+	if (!reachable(mmu, gpa, size, false)) {
+		status = UMBRA_EFAULT;
+		size = 0;
+	}
+	while (size) {
+		size_t piece = to_page_end(gpa, size);
+		uint64_t there;
+		bool writable;
+		const uint8_t *from = vm_memory(mmu, gpa, &there, &writable);
+
+		if (!from) {
+			status = UMBRA_EFAULT;
+			break;
+		}
+		memcpy(to, from, piece);
+		gpa.v += piece;
+		to += piece;
+		size -= piece;
+	}
+	umbra_host_read_end(mmu->host);
+	return status;
+}
