@@ -264,6 +264,24 @@ static void good_trimmed(void **state)
 	free(file.bytes);
 }
 
+/** Segments that touch do not overlap; each is a range of its own. */
+static void good_adjacent(void **state)
+{
+	struct build build = build_two_cpus();
+	struct build_file file;
+	struct image *image;
+
+	(void)state;
+	build.segments[0].paddr = 0x3000;
+	file = build_elf(&build);
+	image = parse(&file);
+	check_range(image, 0, (struct image_range){{0}, 0x3000, 0x1000});
+	check_range(image, 1, (struct image_range){{0x3000}, 0x2000, 0x4508});
+	assert_null(image_at(image, (umbra_gpa){0x2fff}, 2));
+	image_close(image);
+	free(file.bytes);
+}
+
 /** The highest page there is, from both sides of the limit. */
 static void good_highest_page(void **state)
 {
@@ -320,6 +338,7 @@ static void good_at(void **state)
 	assert_null(image_at(image, (umbra_gpa){0}, 0x3001));
 	assert_null(image_at(image, (umbra_gpa){0x2fff}, 2));
 	assert_null(image_at(image, (umbra_gpa){0x2fff}, SIZE_MAX));
+	assert_null(image_at(image, (umbra_gpa){0x3000}, 0));
 	assert_null(image_at(image, (umbra_gpa){0x3000}, 1));
 	assert_null(image_at(image, (umbra_gpa){0xfffff}, 1));
 	assert_null(image_at(image, (umbra_gpa){0x102000}, 1));
@@ -610,6 +629,7 @@ int main(void)
 		cmocka_unit_test(good_other_notes),
 		cmocka_unit_test(good_extended_count),
 		cmocka_unit_test(good_trimmed),
+		cmocka_unit_test(good_adjacent),
 		cmocka_unit_test(good_highest_page),
 		cmocka_unit_test(good_raw),
 		cmocka_unit_test(good_at),
