@@ -128,7 +128,8 @@ static bool level_is_even(const struct mode *mode, const struct mode_level *leve
 		return false;
 	if (mode->bad_low6)
 		return present == mode->level[1].present &&
-		       !(present & ~63ull & ~(mode->bad_fold << 8));
+		       !(present & ~63ull & ~(mode->bad_fold << 8)) &&
+		       (mode->good_low6 >> (present & 63) & 1);
 	return !(present & (present - 1));
 }
 

@@ -36,8 +36,8 @@ struct mode_level {
 	 * Everything about an entry at once, for the walker: it is present, has no
 	 * reserved bit and references a table if (entry & table_mask) == table_want;
 	 * the same with leaf_* for a leaf. Where the mode has good_low6, the first
-	 * asks for all rights (other tables take the slow way) and the second does
-	 * not look at the present bits. Not for MODE_SHAPE_ODD.
+	 * asks for all rights (tables with less take the slow way) and the second
+	 * does not look at the present bits. Not for MODE_SHAPE_ODD.
 	 */
 	uint64_t table_mask, table_want, leaf_mask, leaf_want;
 	uint64_t offset_mask; /* address bits below the leaf's page size */

@@ -2,23 +2,26 @@
 /*
  * walk.c - the walker: one loop for every format, a chain of spaces by recursion.
  *
- *	walk -> attempt -> descend            entry by entry to the leaf
- *	                   permitted          rights, keys, shadow stacks
- *	                   finish             the parent's part of the result
- *	                   finish_marking     ... when A/D bits have to be set
- *	        stopped                       the event that hardware would report
+ *	walk -> lean_*    success with nothing to set: entry by entry, no calls
+ *	     -> full      anything: down()      entry by entry to the leaf
+ *	                            permitted() rights, keys, shadow stacks
+ *	                            mark()      A/D bits
+ *	                            finish()    the parent's part of the result
+ *	                            stopped()   what hardware would report
  *
- * descend() is a template: entry size, the low-six test and "has a parent" are
- * constants in each instance, so that the loop holds nothing that a format does
- * not need. A parent is walked by quick(), which records nothing and gives up on
- * anything but success; then the full attempt is made on it, which sets A/D bits
- * and builds events. What is cold is out of line.
+ * full() is the walker. It takes every format from its description and looks at
+ * one thing after the other. lean() is the same walk for the usual case: a
+ * template whose shape (entry size, how an entry is judged, parent or not) is
+ * constant in each instance; it judges an entry by one comparison and gives up on
+ * whatever it does not like: a fault, an A/D bit to set, memory outside the
+ * window. Then full() starts from the beginning and finds out what it is. Parents
+ * are walked the same way: quick(), and through() when it gives up.
  *
  * Invariants:
  *  - memory changes only by compare-exchange of A/D bits, after every check of
  *    this space has passed (G-35) and before the result goes through the parent
  *    (H-94; U-5 allows it); a lost race starts all over;
- *  - entries are read once, in one piece;
+ *  - entries are read in one piece;
  *  - rights accumulate raw, at the places that struct format gives: the ACC_*
  *    values are made once, at the end.
  */
@@ -33,9 +36,8 @@
 
 #define TRIES 8
 
-/* With flag WALK_ONCE, attempt() says WALK_RESTART when an A/D update lost a race. */
+/* What try() says besides enum walk_end: an A/D update lost a race. */
 #define WALK_RESTART (WALK_ABSENT + 1)
-#define WALK_ONCE (1u << 31)
 
 /* How the space being walked is used by the one that started the chain. */
 enum stage_kind {
@@ -54,25 +56,15 @@ struct stage {
 
 static const struct stage stage_first = {.kind = STAGE_FIRST};
 
-/* Where descend() came to. */
-struct descent {
-	enum walk_end end;
-	bool in_parent;
-	size_t level;
-	const struct mode_level *at;
-	uint64_t entry;
-	/** Raw rights, with and without the last entry. */
-	uint64_t rights, upper;
-};
-
 /* An address one space further down; page_shift 0: it could not be had. */
 struct hop {
 	uint64_t address;
 	uint64_t page_shift;
 };
 
-static unsigned attempt(const struct space *space, uint64_t address, unsigned access,
-			unsigned flags, struct walk *out, const struct stage *stage);
+static unsigned full(const struct space *space, uint64_t address, unsigned access, unsigned flags,
+		     struct walk *out, const struct stage *stage);
+static struct hop quick(const struct space *space, uint64_t address, unsigned access);
 
 /* ---- memory ---- */
 
@@ -83,7 +75,7 @@ COLD uint8_t *window_move(struct memory *memory, uint64_t address)
 	return memory->bytes + (address - memory->base);
 }
 
-ALWAYS_INLINE uint8_t *window_at(struct memory *memory, uint64_t address)
+static uint8_t *window_at(struct memory *memory, uint64_t address)
 {
 	const uint64_t offset = address - memory->base;
 
@@ -113,19 +105,12 @@ static bool entry_exchange(uint8_t *at, unsigned entry_shift, uint64_t old, uint
 
 /* ---- rights and events ---- */
 
-ALWAYS_INLINE uint8_t acc_of(const struct mode *mode, uint64_t rights)
+static uint8_t acc_of(const struct mode *mode, uint64_t rights)
 {
 	return (uint8_t)(mode->acc_always | (rights & mode->read ? ACC_READ : 0) |
 			 (rights & mode->write ? ACC_WRITE : 0) |
 			 (rights & mode->user ? ACC_USER : 0) |
 			 (rights & mode->exec ? ACC_EXEC : 0));
-}
-
-ALWAYS_INLINE uint8_t key_of(const struct mode *mode, const struct descent *d, unsigned shape)
-{
-	const uint64_t entry = shape & MODE_SHAPE_ODD ? d->entry >> d->at->rights_shift : d->entry;
-
-	return (uint8_t)(entry >> mode->key_shift) & mode->key_mask;
 }
 
 /* The #PF code, as far as an NPF has the same bits (H-55, H-95). */
@@ -179,8 +164,8 @@ static uint64_t ept_code(const struct mode *mode, const struct walk *out, unsign
 }
 
 /* The walk ends at @out->end: what does the CPU report? */
-COLD unsigned stopped(const struct space *space, uint64_t address, unsigned access,
-		      struct walk *out, const struct stage *stage)
+static unsigned stopped(const struct space *space, uint64_t address, unsigned access,
+			struct walk *out, const struct stage *stage)
 {
 	const struct mode *mode = space->mode;
 	struct umbra_event event = {.kind = UMBRA_EVENT_PF};
@@ -208,32 +193,34 @@ COLD unsigned stopped(const struct space *space, uint64_t address, unsigned acce
 	return out->end;
 }
 
-/* Rights deny, or a key did. */
-COLD unsigned denied(const struct space *space, uint64_t address, unsigned access, struct walk *out,
-		     const struct stage *stage)
+/* May the leaf be used so? If not, @out says what happens. */
+static bool permitted(const struct space *space, uint64_t address, unsigned access,
+		      struct walk *out, const struct stage *stage)
 {
 	const struct mode *mode = space->mode;
-	const unsigned level = out->level;
-	const struct mode_level *at = &mode->level[level];
+	const struct mode_level *at = &mode->level[out->level];
 	const struct perm_page page = {
 		.acc = out->acc,
 		.acc_upper = out->acc_upper,
 		.key = out->key,
-		.leaf_write = out->entry[level] >> at->rights_shift & mode->write,
+		.leaf_write = out->entry[out->level] >> at->rights_shift & mode->write,
 		.leaf_dirty = out->dirty,
 	};
+	const unsigned verdict = perm_check(mode, &page, access, space->pkru, space->pkrs);
 
+	if (verdict == PERM_OK)
+		return true;
 	out->end = WALK_DENIED;
 	stopped(space, address, access, out, stage);
-	if (perm_check(mode, &page, access, space->pkru, space->pkrs) == PERM_DENIED_KEY)
+	if (verdict == PERM_DENIED_KEY)
 		out->event.code |= UMBRA_PF_PK;
-	return WALK_DENIED;
+	return false;
 }
 
 /* ---- through the parent ---- */
 
 /* How @parent sees an access that has come through @acc. */
-ALWAYS_INLINE unsigned final_access(const struct space *parent, unsigned access, unsigned acc)
+static inline unsigned final_access(const struct space *parent, unsigned access, unsigned acc)
 {
 	const struct mode_stage2 *stage2;
 
@@ -248,9 +235,9 @@ ALWAYS_INLINE unsigned final_access(const struct space *parent, unsigned access,
  * Walk the parent with everything: A/D updates, events. @address is where this
  * space was asked to go, @at where it must look in the parent.
  */
-COLD struct hop through(const struct space *space, uint64_t address, uint64_t at, unsigned access,
-			unsigned flags, struct walk *out, const struct stage *stage,
-			enum stage_kind kind)
+static struct hop through(const struct space *space, uint64_t address, uint64_t at, unsigned access,
+			  unsigned flags, struct walk *out, const struct stage *stage,
+			  enum stage_kind kind)
 {
 	const struct mode *mode = space->mode;
 	const bool first = stage->kind == STAGE_FIRST;
@@ -266,9 +253,7 @@ COLD struct hop through(const struct space *space, uint64_t address, uint64_t at
 	/* A table of a table is a table still. */
 	next.kind = stage->kind == STAGE_TABLE ? STAGE_TABLE : kind;
 
-	deeper.restarts = 0;
-	if (attempt(space->parent, at, access, flags & ~(WALK_NO_FINAL | WALK_ONCE), &deeper,
-		    &next) == WALK_OK)
+	if (full(space->parent, at, access, flags & ~WALK_NO_FINAL, &deeper, &next) == WALK_OK)
 		return (struct hop){deeper.final, deeper.page_shift};
 	out->end = deeper.end;
 	out->event = deeper.event;
@@ -276,256 +261,21 @@ COLD struct hop through(const struct space *space, uint64_t address, uint64_t at
 	return (struct hop){0, 0};
 }
 
-/* ---- the loop ---- */
-
-/* Constants of an instance. */
-#define SHAPE_NESTED (1u << 6) /* addresses go through a parent */
-#define SHAPE_RECORD (1u << 7) /* entries are recorded */
-
-/* Can quick() do it, and with which instance? */
-enum quick_kind { QUICK_NO, QUICK_8BYTE, QUICK_LOW6, QUICK_OTHER };
-
-ALWAYS_INLINE enum quick_kind quick_kind(const struct space *space)
+/* @at in the parent, as an access to one of this space's tables. page_shift 0: @out
+ * says why not. */
+static struct hop table_hop(const struct space *space, uint64_t address, uint64_t at,
+			    unsigned access, unsigned flags, struct walk *out,
+			    const struct stage *stage)
 {
-	const struct mode *mode = space->mode;
+	const struct hop hop = quick(space->parent, at, access);
 
-	if (unlikely(!mode || space->parent || mode->pk || (mode->flags & MODE_SHSTK)))
-		return QUICK_NO;
-	if (likely(mode->shape == (MODE_SHAPE_8BYTE | MODE_SHAPE_LOW6)))
-		return QUICK_LOW6;
-	return mode->shape == MODE_SHAPE_8BYTE ? QUICK_8BYTE : QUICK_OTHER;
+	if (likely(hop.page_shift))
+		return hop;
+	return through(space, address, at, access, flags, out, stage, STAGE_TABLE);
 }
 
-static struct hop quick_8byte(const struct space *space, uint64_t address, unsigned access);
-static struct hop quick_low6(const struct space *space, uint64_t address, unsigned access);
-static struct hop quick_other(const struct space *space, uint64_t address, unsigned access);
-
-/*
- * Translate if nothing is to be set or reported; page_shift 0 otherwise, and
- * through() finds out why.
- */
-ALWAYS_INLINE struct hop quick(enum quick_kind kind, const struct space *space, uint64_t address,
-			       unsigned access)
-{
-	switch (kind) {
-	case QUICK_LOW6: return quick_low6(space, address, access);
-	case QUICK_8BYTE: return quick_8byte(space, address, access);
-	case QUICK_OTHER: return quick_other(space, address, access);
-	default: return (struct hop){0, 0};
-	}
-}
-
-ALWAYS_INLINE uint64_t low6_of(const struct mode *mode, uint64_t entry)
-{
-	return (entry & 63) | (entry >> 8 & mode->bad_fold);
-}
-
-/* One entry of any format: what is it? */
-enum entry_kind { ENTRY_ABSENT, ENTRY_BAD, ENTRY_TABLE, ENTRY_LEAF };
-
-static __attribute__((noinline)) enum entry_kind entry_kind(const struct mode *mode, size_t level,
-							    uint64_t entry)
-{
-	const struct mode_level *at = &mode->level[level];
-	const bool leaf = level == 1 || (entry & at->large);
-
-	if (!(entry & at->present))
-		return ENTRY_ABSENT;
-	if ((mode->bad_low6 >> low6_of(mode, entry) & 1) || (entry & at->rsvd[leaf]))
-		return ENTRY_BAD;
-	return leaf ? ENTRY_LEAF : ENTRY_TABLE;
-}
-
-/*
- * Go down to the leaf, or to the entry that stops the walk. Everything that
- * depends on @shape is decided at compile time. @out takes the entries.
- */
-ALWAYS_INLINE void descend(const struct space *space, uint64_t address, unsigned flags,
-			   const unsigned shape, struct walk *out, const struct stage *stage,
-			   struct descent *d)
-{
-	const struct mode *const mode = space->mode;
-	const bool record = shape & SHAPE_RECORD, nested = shape & SHAPE_NESTED;
-	const unsigned entry_shift = shape & MODE_SHAPE_8BYTE ? 3 : 2;
-	struct memory *const memory = space->memory;
-	const struct space *const parent = space->parent;
-	const enum quick_kind kind = nested ? quick_kind(parent) : QUICK_NO;
-	const unsigned table_access = nested && parent->mode ? parent->mode->stage2.table_read : 0;
-	const struct mode_level *at = &mode->level[mode->top];
-	uint64_t table = space->root & mode->root_address;
-	const uint64_t flip = mode->flip;
-	uint64_t all = ~0ull, entry;
-	uint64_t base = memory->base, size = memory->size;
-	uint8_t *bytes = memory->bytes;
-	size_t level = mode->top;
-
-	d->in_parent = false;
-	if (unlikely(mode->root_registers)) {
-		entry = space->pdpte[(address >> at->slot_shift & at->slot_mask) >> entry_shift];
-		if (record) {
-			out->entry[level] = entry;
-			out->entry_address[level] = 0;
-			out->entry_final[level] = 0;
-		}
-		if (unlikely(!(entry & at->present)))
-			goto wrong;
-		table = entry & at->table_address;
-		level--;
-		at--;
-	}
-
-	for (;;) {
-		uint64_t where = table + (address >> at->slot_shift & at->slot_mask);
-		uint64_t offset;
-
-		if (record)
-			out->entry_address[level] = where;
-		if (nested) {
-			struct hop hop = quick(kind, parent, where, table_access);
-
-			if (unlikely(!hop.page_shift)) {
-				hop = through(space, address, where, table_access, flags, out,
-					      stage, STAGE_TABLE);
-				if (!hop.page_shift) {
-					d->end = out->end;
-					d->in_parent = true;
-					goto stop;
-				}
-			}
-			where = hop.address;
-			base = memory->base;
-			size = memory->size;
-			bytes = memory->bytes;
-		}
-		if (record)
-			out->entry_final[level] = where;
-
-		offset = where - base;
-		if (unlikely(offset >= size)) {
-			if (!window_move(memory, where)) {
-				d->end = WALK_ABSENT;
-				goto stop;
-			}
-			base = memory->base;
-			size = memory->size;
-			bytes = memory->bytes;
-			offset = where - base;
-		}
-		entry = entry_load(bytes + offset, entry_shift);
-		if (record)
-			out->entry[level] = entry;
-
-		if (shape & MODE_SHAPE_ODD) {
-			const uint64_t own = ((entry ^ at->flip) | at->grant) >> at->rights_shift;
-			const enum entry_kind it = entry_kind(mode, level, entry);
-
-			if (it == ENTRY_LEAF) {
-				d->upper = all;
-				d->rights = all & own;
-				break;
-			}
-			if (it != ENTRY_TABLE)
-				goto wrong;
-			all &= own;
-		} else {
-			if ((entry & at->table_mask) != at->table_want) {
-				if ((!(shape & MODE_SHAPE_LOW6) ||
-				     (mode->good_low6 >> low6_of(mode, entry) & 1)) &&
-				    (entry & at->leaf_mask) == at->leaf_want) {
-					d->upper = all | mode->grant;
-					d->rights = (all & (entry ^ flip)) | mode->grant;
-					break;
-				}
-				if (!(shape & MODE_SHAPE_LOW6) ||
-				    entry_kind(mode, level, entry) != ENTRY_TABLE)
-					goto wrong;
-			}
-			all &= entry ^ flip;
-		}
-		table = entry & at->table_address;
-		level--;
-		at--;
-	}
-	d->end = WALK_OK;
-	d->level = level;
-	d->at = at;
-	d->entry = entry;
-	return;
-
-wrong:
-	d->end = entry & at->present ? WALK_RESERVED : WALK_NOT_PRESENT;
-stop:
-	/* The entry that stops a walk gives no rights. */
-	d->level = level;
-	d->at = at;
-	d->entry = 0;
-	d->rights = d->upper = shape & MODE_SHAPE_ODD ? all : all | mode->grant;
-}
-
-/* The leaf's frame and the offset in it. */
-ALWAYS_INLINE uint64_t leaf_address(const struct descent *d, uint64_t address, unsigned shape)
-{
-	const struct mode_level *at = d->at;
-	uint64_t frame = d->entry & at->leaf_address;
-
-	if ((shape & MODE_SHAPE_ODD) || !(shape & MODE_SHAPE_8BYTE))
-		frame |= (d->entry & at->high) << at->high_shift;
-	return frame | (address & at->offset_mask);
-}
-
-/* A/D bits that the access has to set, as a nonzero value. */
-ALWAYS_INLINE uint64_t unmarked(const struct mode *mode, const struct descent *d, unsigned access)
-{
-	const uint64_t write = -(uint64_t)(access & UMBRA_ACCESS_WRITE);
-
-	return (~d->rights & mode->accessed) | (~d->entry & d->at->dirty & write);
-}
-
-/* ---- a parent, quickly ---- */
-
-ALWAYS_INLINE struct hop quick_shape(const struct space *space, uint64_t address, unsigned access,
-				     const unsigned shape)
-{
-	const struct mode *mode = space->mode;
-	const struct mode_allow *allow = &mode->allow[access & MODE_ALLOW_MASK];
-	struct descent d;
-
-	if (unlikely(address & mode->beyond))
-		return (struct hop){0, 0};
-	descend(space, address, 0, shape, NULL, NULL, &d);
-	if (unlikely(d.end != WALK_OK))
-		return (struct hop){0, 0};
-	if (unlikely((d.rights & allow->care) != allow->want))
-		return (struct hop){0, 0};
-	if (unlikely(unmarked(mode, &d, access)))
-		return (struct hop){0, 0};
-	return (struct hop){leaf_address(&d, address, shape), d.at->shift};
-}
-
-NOINLINE struct hop quick_8byte(const struct space *space, uint64_t address, unsigned access)
-{
-	return quick_shape(space, address, access, MODE_SHAPE_8BYTE);
-}
-
-NOINLINE struct hop quick_low6(const struct space *space, uint64_t address, unsigned access)
-{
-	return quick_shape(space, address, access, MODE_SHAPE_8BYTE | MODE_SHAPE_LOW6);
-}
-
-NOINLINE struct hop quick_other(const struct space *space, uint64_t address, unsigned access)
-{
-	switch (space->mode->shape) {
-	case 0: return quick_shape(space, address, access, 0);
-	case MODE_SHAPE_LOW6: return quick_shape(space, address, access, MODE_SHAPE_LOW6);
-	case MODE_SHAPE_ODD: return quick_shape(space, address, access, MODE_SHAPE_ODD);
-	default: return quick_shape(space, address, access, MODE_SHAPE_8BYTE | MODE_SHAPE_ODD);
-	}
-}
-
-/* ---- the end of a walk ---- */
-
-/* out->address through the parent; false: out says why not. */
-ALWAYS_INLINE bool finish(const struct space *space, uint64_t address, unsigned access,
+/* out->address through the parent; false: @out says why not. */
+static inline bool finish(const struct space *space, uint64_t address, unsigned access,
 			  unsigned flags, struct walk *out, const struct stage *stage)
 {
 	const uint64_t result = out->address;
@@ -536,7 +286,7 @@ ALWAYS_INLINE bool finish(const struct space *space, uint64_t address, unsigned 
 	if ((flags & WALK_NO_FINAL) || !space->parent)
 		return true;
 	deeper = final_access(space->parent, access, out->acc);
-	hop = quick(quick_kind(space->parent), space->parent, result, deeper);
+	hop = quick(space->parent, result, deeper);
 	if (unlikely(!hop.page_shift)) {
 		hop = through(space, address, result, deeper, flags, out, stage, STAGE_FINAL);
 		if (!hop.page_shift)
@@ -547,6 +297,8 @@ ALWAYS_INLINE bool finish(const struct space *space, uint64_t address, unsigned 
 		out->page_shift = (uint8_t)hop.page_shift;
 	return true;
 }
+
+/* ---- A/D bits ---- */
 
 /* The A/D bits that the entry at @level has to get, 0 if it has them. */
 static uint64_t to_mark(const struct mode *mode, const struct walk *out, unsigned level,
@@ -577,8 +329,8 @@ static bool may_mark(const struct space *space, uint64_t address, unsigned acces
 
 		if (!to_mark(space->mode, out, level, access))
 			continue;
-		hop = through(space, address, out->entry_address[level], update, flags, out, stage,
-			      STAGE_TABLE);
+		hop = table_hop(space, address, out->entry_address[level], update, flags, out,
+				stage);
 		if (!hop.page_shift)
 			return false;
 		out->entry_final[level] = hop.address;
@@ -613,182 +365,139 @@ static unsigned mark(const struct space *space, unsigned access, struct walk *ou
 	return WALK_OK;
 }
 
-/* The rest of a walk whose entries lack A or D bits, until a race is lost. */
-static unsigned finish_marking_once(const struct space *space, uint64_t address, unsigned access,
-				    unsigned flags, struct walk *out, const struct stage *stage)
-{
-	const uint64_t dirty = space->mode->level[out->level].dirty;
-	unsigned end;
+/* ---- the walker ---- */
 
-	if (!may_mark(space, address, access, flags, out, stage))
-		return out->end;
-	end = mark(space, access, out);
-	if (end == WALK_RESTART)
-		return end;
-	out->dirty = (out->entry[out->level] & dirty) == dirty;
-	out->end = (enum walk_end)end;
-	if (end != WALK_OK)
-		return stopped(space, address, access, out, stage);
-	return finish(space, address, access, flags, out, stage) ? WALK_OK : out->end;
+enum entry_kind { ENTRY_ABSENT, ENTRY_BAD, ENTRY_TABLE, ENTRY_LEAF };
+
+static uint64_t low6_of(const struct mode *mode, uint64_t entry)
+{
+	return (entry & 63) | (entry >> 8 & mode->bad_fold);
 }
 
-/* The same with all the walks that lost races make necessary. */
-COLD unsigned finish_marking(const struct space *space, uint64_t address, unsigned access,
-			     unsigned flags, struct walk *out, const struct stage *stage)
+/* H-32, H-76: presence first, then what is reserved or illegal. */
+static enum entry_kind entry_kind(const struct mode *mode, unsigned level, uint64_t entry)
 {
-	unsigned end = finish_marking_once(space, address, access, flags, out, stage);
+	const struct mode_level *at = &mode->level[level];
+	const bool leaf = level == 1 || (entry & at->large);
 
-	if (flags & WALK_ONCE)
-		return end;
-	while (end == WALK_RESTART) {
-		out->restarts++;
-		if (out->restarts == TRIES) {
-			out->end = WALK_NOT_PRESENT;
-			return stopped(space, address, access, out, stage);
-		}
-		end = attempt(space, address, access, flags | WALK_ONCE, out, stage);
-	}
-	return end;
+	if (!(entry & at->present))
+		return ENTRY_ABSENT;
+	if ((mode->bad_low6 >> low6_of(mode, entry) & 1) || (entry & at->rsvd[leaf]))
+		return ENTRY_BAD;
+	return leaf ? ENTRY_LEAF : ENTRY_TABLE;
 }
 
-/* Keys and shadow stacks. */
-COLD bool permitted_special(const struct space *space, unsigned access, const struct walk *out)
+/* The entry of @level in @table, into @out; false: out->end says why not. */
+static bool fetch(const struct space *space, uint64_t address, unsigned flags, uint64_t table,
+		  struct walk *out, const struct stage *stage)
 {
 	const struct mode *mode = space->mode;
 	const struct mode_level *at = &mode->level[out->level];
-	const struct perm_page page = {
-		.acc = out->acc,
-		.acc_upper = out->acc_upper,
-		.key = out->key,
-		.leaf_write = out->entry[out->level] >> at->rights_shift & mode->write,
-		.leaf_dirty = out->dirty,
-	};
+	const unsigned slot = (unsigned)(address >> at->slot_shift) & at->slot_mask;
+	const bool registers = mode->root_registers && out->level == mode->top;
+	uint64_t where = registers ? 0 : table + slot;
+	const uint8_t *bytes;
 
-	return perm_check(mode, &page, access, space->pkru, space->pkrs) == PERM_OK;
+	out->entry_address[out->level] = out->entry_final[out->level] = where;
+	if (registers) {
+		out->entry[out->level] = space->pdpte[slot >> mode->entry_shift];
+		return true;
+	}
+	if (space->parent) {
+		const struct mode *deeper = space->parent->mode;
+		const struct hop hop =
+			table_hop(space, address, where, deeper ? deeper->stage2.table_read : 0,
+				  flags, out, stage);
+
+		if (!hop.page_shift)
+			return false;
+		out->entry_final[out->level] = where = hop.address;
+	}
+	bytes = window_at(space->memory, where);
+	if (!bytes) {
+		out->end = WALK_ABSENT;
+		return false;
+	}
+	out->entry[out->level] = entry_load(bytes, mode->entry_shift);
+	return true;
 }
 
-/* ACC_* of both raw rights; plain: the bits are where the formats of paging have them. */
-ALWAYS_INLINE uint8_t shape_acc(const struct mode *mode, uint64_t rights, const unsigned shape)
-{
-	if (shape & (MODE_SHAPE_ODD | MODE_SHAPE_LOW6))
-		return acc_of(mode, rights);
-	return (uint8_t)((rights & (ACC_READ | ACC_WRITE | ACC_USER)) | (rights >> 60 & ACC_EXEC) |
-			 mode->acc_always);
-}
-
-/* The walk did not come to a leaf. */
-COLD unsigned halted(const struct space *space, uint64_t address, unsigned access, struct walk *out,
-		     const struct stage *stage, const struct descent *d)
-{
-	out->end = d->end;
-	out->level = (uint8_t)d->level;
-	out->acc = out->acc_upper = acc_of(space->mode, d->rights);
-	out->key = 0;
-	out->dirty = false;
-	/* The parent has left its own event. */
-	return d->in_parent ? d->end : stopped(space, address, access, out, stage);
-}
-
-ALWAYS_INLINE unsigned attempt_shape(const struct space *space, uint64_t address, unsigned access,
-				     unsigned flags, struct walk *out, const struct stage *stage,
-				     const unsigned shape)
+/* Go down to the leaf, or to the entry that stops the walk. */
+static void down(const struct space *space, uint64_t address, unsigned flags, struct walk *out,
+		 const struct stage *stage)
 {
 	const struct mode *mode = space->mode;
-	const struct mode_allow *allow = &mode->allow[access & MODE_ALLOW_MASK];
-	struct descent d;
-	bool allowed;
+	uint64_t table = space->root & mode->root_address;
+	uint64_t upper = ~0ull, rights = ~0ull;
 
-	descend(space, address, flags, shape | SHAPE_RECORD, out, stage, &d);
-	if (unlikely(d.end != WALK_OK)) {
-		const struct descent copy = d;
-
-		return halted(space, address, access, out, stage, &copy);
-	}
 	out->end = WALK_OK;
-	out->level = (uint8_t)d.level;
-	out->acc = shape_acc(mode, d.rights, shape);
-	out->acc_upper = shape_acc(mode, d.upper, shape);
-	out->key = key_of(mode, &d, shape);
-	out->dirty = !(~d.entry & d.at->dirty);
+	for (out->level = mode->top;; out->level--) {
+		const struct mode_level *at = &mode->level[out->level];
+		enum entry_kind kind;
+		uint64_t entry;
+
+		if (!fetch(space, address, flags, table, out, stage))
+			break;
+		entry = out->entry[out->level];
+		/* Registers were checked when they were loaded (H-21). */
+		kind = entry_kind(mode, out->level, entry);
+		if (kind == ENTRY_BAD && mode->root_registers && out->level == mode->top)
+			kind = ENTRY_TABLE;
+		if (kind == ENTRY_ABSENT || kind == ENTRY_BAD) {
+			out->end = kind == ENTRY_BAD ? WALK_RESERVED : WALK_NOT_PRESENT;
+			break;
+		}
+		upper = rights;
+		rights &= ((entry ^ at->flip) | at->grant) >> at->rights_shift;
+		if (kind == ENTRY_LEAF) {
+			out->key = (uint8_t)(entry >> at->rights_shift >> mode->key_shift) &
+				   mode->key_mask;
+			out->dirty = (entry & at->dirty) == at->dirty;
+			out->address = (entry & at->leaf_address) |
+				       (entry & at->high) << at->high_shift |
+				       (address & at->offset_mask);
+			out->page_shift = at->shift;
+			break;
+		}
+		table = entry & at->table_address;
+	}
+	/* The entry that stops a walk gives no rights. */
+	out->acc_upper = acc_of(mode, out->end == WALK_OK ? upper : rights);
+	out->acc = acc_of(mode, rights);
+}
+
+/* One try: without WALK_OK @out says why; WALK_RESTART: an A/D update lost a race. */
+static unsigned try(const struct space *space, uint64_t address, unsigned access, unsigned flags,
+		    struct walk *out, const struct stage *stage)
+{
+	const struct mode *mode = space->mode;
+	unsigned end;
+
 	out->in_parent = false;
+	down(space, address, flags, out, stage);
+	if (out->end != WALK_OK)
+		return out->in_parent ? out->end : stopped(space, address, access, out, stage);
 	out->event.kind = UMBRA_EVENT_NONE;
-	out->address = leaf_address(&d, address, shape);
-	out->page_shift = d.at->shift;
+	if (!(flags & WALK_NO_RIGHTS) && !permitted(space, address, access, out, stage))
+		return out->end;
+	if (!(flags & (WALK_NO_RIGHTS | WALK_NO_AD))) {
+		const uint64_t dirty = mode->level[out->level].dirty;
 
-	if (likely(!(flags & WALK_NO_RIGHTS))) {
-		allowed = (d.rights & allow->care) == allow->want;
-		if (unlikely(mode->pk || (access & UMBRA_ACCESS_SHSTK)))
-			allowed = permitted_special(space, access, out);
-		if (unlikely(!allowed))
-			return denied(space, address, access, out, stage);
-		if (unlikely(unmarked(mode, &d, access)) && !(flags & WALK_NO_AD))
-			return finish_marking(space, address, access, flags, out, stage);
-	}
-	if (shape & SHAPE_NESTED) {
-		if (unlikely(!finish(space, address, access, flags, out, stage)))
+		if (!may_mark(space, address, access, flags, out, stage))
 			return out->end;
-	} else {
-		out->final = out->address;
+		end = mark(space, access, out);
+		if (end == WALK_RESTART)
+			return end;
+		out->dirty = (out->entry[out->level] & dirty) == dirty;
+		out->end = (enum walk_end)end;
+		if (end != WALK_OK)
+			return stopped(space, address, access, out, stage);
 	}
-	return WALK_OK;
-}
-
-/* The instances: entry size, low six bits, anything; each with and without parent. */
-#define INSTANCE_ARGS                                                                 \
-	const struct space *space, uint64_t address, unsigned access, unsigned flags, \
-		struct walk *out, const struct stage *stage
-NOINLINE unsigned attempt_8byte(INSTANCE_ARGS)
-{
-	return attempt_shape(space, address, access, flags, out, stage, MODE_SHAPE_8BYTE);
-}
-
-NOINLINE unsigned attempt_8byte_nested(INSTANCE_ARGS)
-{
-	return attempt_shape(space, address, access, flags, out, stage,
-			     MODE_SHAPE_8BYTE | SHAPE_NESTED);
-}
-
-NOINLINE unsigned attempt_low6(INSTANCE_ARGS)
-{
-	return attempt_shape(space, address, access, flags, out, stage,
-			     MODE_SHAPE_8BYTE | MODE_SHAPE_LOW6);
-}
-
-NOINLINE unsigned attempt_low6_nested(INSTANCE_ARGS)
-{
-	return attempt_shape(space, address, access, flags, out, stage,
-			     MODE_SHAPE_8BYTE | MODE_SHAPE_LOW6 | SHAPE_NESTED);
-}
-
-NOINLINE unsigned attempt_4byte(INSTANCE_ARGS)
-{
-	return attempt_shape(space, address, access, flags, out, stage, 0);
-}
-
-NOINLINE unsigned attempt_4byte_nested(INSTANCE_ARGS)
-{
-	return attempt_shape(space, address, access, flags, out, stage, SHAPE_NESTED);
-}
-
-NOINLINE unsigned attempt_odd(INSTANCE_ARGS)
-{
-	const bool nested = space->parent;
-
-	if (space->mode->entry_shift == 3 && !nested)
-		return attempt_shape(space, address, access, flags, out, stage,
-				     MODE_SHAPE_ODD | MODE_SHAPE_8BYTE);
-	if (space->mode->entry_shift == 3)
-		return attempt_shape(space, address, access, flags, out, stage,
-				     MODE_SHAPE_ODD | MODE_SHAPE_8BYTE | SHAPE_NESTED);
-	if (!nested)
-		return attempt_shape(space, address, access, flags, out, stage, MODE_SHAPE_ODD);
-	return attempt_shape(space, address, access, flags, out, stage,
-			     MODE_SHAPE_ODD | SHAPE_NESTED);
+	return finish(space, address, access, flags, out, stage) ? WALK_OK : out->end;
 }
 
 /* No paging: everything is allowed and stays where it is. */
-COLD unsigned attempt_identity(const struct space *space, uint64_t address, unsigned access,
-			       unsigned flags, struct walk *out, const struct stage *stage)
+static void no_paging(uint64_t address, struct walk *out)
 {
 	out->end = WALK_OK;
 	out->level = 0;
@@ -799,48 +508,280 @@ COLD unsigned attempt_identity(const struct space *space, uint64_t address, unsi
 	out->event.kind = UMBRA_EVENT_NONE;
 	out->address = address;
 	out->page_shift = 64;
-	return finish(space, address, access, flags, out, stage) ? WALK_OK : out->end;
 }
 
 /* A second stage has no entry for so high an address (H-84, H-101). */
-COLD unsigned attempt_beyond(const struct space *space, uint64_t address, unsigned access,
-			     struct walk *out, const struct stage *stage)
+static unsigned too_high(const struct space *space, uint64_t address, unsigned access,
+			 struct walk *out, const struct stage *stage)
 {
 	out->end = WALK_NOT_PRESENT;
 	out->level = space->mode->top;
 	out->acc = out->acc_upper = ACC_ALL;
-	out->key = 0;
-	out->dirty = false;
 	return stopped(space, address, access, out, stage);
 }
 
-static unsigned attempt(const struct space *space, uint64_t address, unsigned access,
-			unsigned flags, struct walk *out, const struct stage *stage)
+NOINLINE unsigned full(const struct space *space, uint64_t address, unsigned access, unsigned flags,
+		       struct walk *out, const struct stage *stage)
+{
+	out->restarts = 0;
+	if (!space->mode) {
+		no_paging(address, out);
+		return finish(space, address, access, flags, out, stage) ? WALK_OK : out->end;
+	}
+	if (address & space->mode->beyond)
+		return too_high(space, address, access, out, stage);
+	for (;;) {
+		const unsigned end = try(space, address, access, flags, out, stage);
+
+		if (end != WALK_RESTART)
+			return end;
+		if (++out->restarts == TRIES) {
+			out->end = WALK_NOT_PRESENT;
+			return stopped(space, address, access, out, stage);
+		}
+	}
+}
+
+/* ---- the usual case ---- */
+
+#define SHAPE_NESTED (1u << 6) /* tables lie in a parent */
+#define SHAPE_RECORD (1u << 7) /* entries are recorded */
+
+/* Where lean() came to. */
+struct leaf {
+	const struct mode_level *at;
+	size_t level;
+	uint64_t entry, address;
+	/** Raw rights, with and without the leaf's own. */
+	uint64_t rights, upper;
+};
+
+/*
+ * Go down to the leaf; false: something is in the way. Everything that depends on
+ * @shape is decided at compile time.
+ */
+ALWAYS_INLINE bool lean(const struct space *space, uint64_t address, const unsigned shape,
+			struct walk *out, struct leaf *leaf)
+{
+	const struct mode *const mode = space->mode;
+	const bool record = shape & SHAPE_RECORD, nested = shape & SHAPE_NESTED;
+	const bool low6 = shape & MODE_SHAPE_LOW6;
+	const unsigned entry_shift = shape & MODE_SHAPE_8BYTE ? 3 : 2;
+	const struct memory *const memory = space->memory;
+	const struct space *const parent = space->parent;
+	const unsigned table_access = nested && parent->mode ? parent->mode->stage2.table_read : 0;
+	const uint64_t flip = mode->flip;
+	const struct mode_level *at = &mode->level[mode->top];
+	uint64_t table = space->root & mode->root_address;
+	uint64_t rights = ~0ull, entry;
+	size_t level = mode->top;
+
+	if (unlikely(address & mode->beyond))
+		return false;
+	if (unlikely(mode->root_registers)) {
+		entry = space->pdpte[(address >> at->slot_shift & at->slot_mask) >> entry_shift];
+		if (record)
+			out->entry[level] = entry;
+		if (record)
+			out->entry_address[level] = out->entry_final[level] = 0;
+		if (unlikely(!(entry & at->present)))
+			return false;
+		table = entry & at->table_address;
+		level--;
+		at--;
+	}
+	for (;;) {
+		uint64_t where = table + (address >> at->slot_shift & at->slot_mask);
+		uint64_t offset;
+
+		if (record)
+			out->entry_address[level] = where;
+		if (nested) {
+			const struct hop hop = quick(parent, where, table_access);
+
+			if (unlikely(!hop.page_shift))
+				return false;
+			where = hop.address;
+		}
+		if (record)
+			out->entry_final[level] = where;
+		offset = where - memory->base;
+		if (unlikely(offset >= memory->size))
+			return false;
+		entry = entry_load(memory->bytes + offset, entry_shift);
+		if (record)
+			out->entry[level] = entry;
+		if ((entry & at->table_mask) != at->table_want)
+			break;
+		rights &= entry ^ flip;
+		table = entry & at->table_address;
+		level--;
+		at--;
+	}
+	if (unlikely((entry & at->leaf_mask) != at->leaf_want))
+		return false;
+	if (low6 && unlikely(!(mode->good_low6 >> low6_of(mode, entry) & 1)))
+		return false;
+	leaf->at = at;
+	leaf->level = level;
+	leaf->entry = entry;
+	leaf->upper = rights | mode->grant;
+	leaf->rights = (rights & (entry ^ flip)) | mode->grant;
+	leaf->address = (entry & at->leaf_address) | (address & at->offset_mask);
+	if (entry_shift == 2)
+		leaf->address |= (entry & at->high) << at->high_shift;
+	return true;
+}
+
+/* The access is allowed, and no A/D bit has to be set. */
+ALWAYS_INLINE bool lean_enough(const struct mode *mode, const struct leaf *leaf, unsigned access)
+{
+	const struct mode_allow *allow = &mode->allow[access & MODE_ALLOW_MASK];
+	const uint64_t write = -(uint64_t)(access & UMBRA_ACCESS_WRITE);
+
+	if (unlikely((leaf->rights & allow->care) != allow->want))
+		return false;
+	return likely(
+		!((~leaf->rights & mode->accessed) | (~leaf->entry & leaf->at->dirty & write)));
+}
+
+ALWAYS_INLINE struct hop quick_shape(const struct space *space, uint64_t address, unsigned access,
+				     const unsigned shape)
+{
+	struct leaf leaf;
+
+	if (unlikely(!lean(space, address, shape, NULL, &leaf)) ||
+	    unlikely(!lean_enough(space->mode, &leaf, access)))
+		return (struct hop){0, 0};
+	return (struct hop){leaf.address, leaf.at->shift};
+}
+
+NOINLINE struct hop quick_low6(const struct space *space, uint64_t address, unsigned access)
+{
+	return quick_shape(space, address, access, MODE_SHAPE_8BYTE | MODE_SHAPE_LOW6);
+}
+
+NOINLINE struct hop quick_8byte(const struct space *space, uint64_t address, unsigned access)
+{
+	return quick_shape(space, address, access, MODE_SHAPE_8BYTE);
+}
+
+NOINLINE struct hop quick_4byte(const struct space *space, uint64_t address, unsigned access)
+{
+	return quick_shape(space, address, access, 0);
+}
+
+/* Translate if nothing is to be set or reported; page_shift 0 otherwise. */
+static inline struct hop quick(const struct space *space, uint64_t address, unsigned access)
 {
 	const struct mode *mode = space->mode;
-	const bool nested = space->parent;
 
-	if (unlikely(!mode))
-		return attempt_identity(space, address, access, flags, out, stage);
-	if (unlikely(address & mode->beyond))
-		return attempt_beyond(space, address, access, out, stage);
+	if (unlikely(!mode || space->parent || mode->pk || (access & UMBRA_ACCESS_SHSTK)))
+		return (struct hop){0, 0};
 	switch (mode->shape) {
-	case MODE_SHAPE_8BYTE:
-		return nested ? attempt_8byte_nested(space, address, access, flags, out, stage)
-			      : attempt_8byte(space, address, access, flags, out, stage);
-	case MODE_SHAPE_8BYTE | MODE_SHAPE_LOW6:
-		return nested ? attempt_low6_nested(space, address, access, flags, out, stage)
-			      : attempt_low6(space, address, access, flags, out, stage);
-	case 0:
-		return nested ? attempt_4byte_nested(space, address, access, flags, out, stage)
-			      : attempt_4byte(space, address, access, flags, out, stage);
-	default: return attempt_odd(space, address, access, flags, out, stage);
+	case MODE_SHAPE_8BYTE | MODE_SHAPE_LOW6: return quick_low6(space, address, access);
+	case MODE_SHAPE_8BYTE: return quick_8byte(space, address, access);
+	case 0: return quick_4byte(space, address, access);
+	default: return (struct hop){0, 0};
 	}
+}
+
+/* ACC_*, with the bits where the formats of paging have them. */
+ALWAYS_INLINE uint8_t lean_acc(const struct mode *mode, uint64_t rights, const unsigned shape)
+{
+	if (shape & MODE_SHAPE_LOW6)
+		return acc_of(mode, rights);
+	return (uint8_t)((rights & (ACC_READ | ACC_WRITE | ACC_USER)) | (rights >> 60 & ACC_EXEC) |
+			 mode->acc_always);
+}
+
+/* The whole walk, by full() if it is not the usual case. */
+ALWAYS_INLINE unsigned walk_shape(const struct space *space, uint64_t address, unsigned access,
+				  unsigned flags, struct walk *out, const unsigned shape)
+{
+	const struct mode *mode = space->mode;
+	struct leaf leaf;
+	unsigned key;
+
+	if (unlikely(access & UMBRA_ACCESS_SHSTK) ||
+	    unlikely(!lean(space, address, shape | SHAPE_RECORD, out, &leaf)) ||
+	    unlikely(!lean_enough(mode, &leaf, access)))
+		goto full;
+	key = (unsigned)(leaf.entry >> mode->key_shift) & mode->key_mask;
+	/* A key that denies anything is looked at more closely. */
+	if (unlikely(mode->pk) && unlikely((space->pkru | space->pkrs) >> 2 * key & 3))
+		goto full;
+	out->end = WALK_OK;
+	out->level = (uint8_t)leaf.level;
+	out->acc = lean_acc(mode, leaf.rights, shape);
+	out->acc_upper = lean_acc(mode, leaf.upper, shape);
+	out->key = (uint8_t)key;
+	out->dirty = !(~leaf.entry & leaf.at->dirty);
+	out->in_parent = false;
+	out->address = out->final = leaf.address;
+	out->page_shift = leaf.at->shift;
+	out->restarts = 0;
+	out->event.kind = UMBRA_EVENT_NONE;
+	if ((shape & SHAPE_NESTED) && !(flags & WALK_NO_FINAL)) {
+		const struct hop hop = quick(space->parent, leaf.address,
+					     final_access(space->parent, access, out->acc));
+
+		if (unlikely(!hop.page_shift))
+			goto full;
+		out->final = hop.address;
+		if (hop.page_shift < leaf.at->shift)
+			out->page_shift = (uint8_t)hop.page_shift;
+	}
+	return WALK_OK;
+full:
+	return full(space, address, access, flags, out, &stage_first);
+}
+
+#define WALK_ARGS                                                                     \
+	const struct space *space, uint64_t address, unsigned access, unsigned flags, \
+		struct walk *out
+NOINLINE unsigned lean_8byte(WALK_ARGS)
+{
+	return walk_shape(space, address, access, flags, out, MODE_SHAPE_8BYTE);
+}
+
+NOINLINE unsigned lean_low6(WALK_ARGS)
+{
+	return walk_shape(space, address, access, flags, out, MODE_SHAPE_8BYTE | MODE_SHAPE_LOW6);
+}
+
+NOINLINE unsigned lean_4byte(WALK_ARGS)
+{
+	return walk_shape(space, address, access, flags, out, 0);
+}
+
+NOINLINE unsigned lean_8byte_nested(WALK_ARGS)
+{
+	return walk_shape(space, address, access, flags, out, MODE_SHAPE_8BYTE | SHAPE_NESTED);
+}
+
+NOINLINE unsigned lean_4byte_nested(WALK_ARGS)
+{
+	return walk_shape(space, address, access, flags, out, SHAPE_NESTED);
 }
 
 enum walk_end walk(const struct space *space, uint64_t address, unsigned access, unsigned flags,
 		   struct walk *out)
 {
-	out->restarts = 0;
-	return (enum walk_end)attempt(space, address, access, flags, out, &stage_first);
+	const unsigned nested = space->parent ? SHAPE_NESTED : 0;
+	unsigned end;
+
+	switch (likely(space->mode) ? space->mode->shape | nested : MODE_SHAPE_ODD) {
+	case MODE_SHAPE_8BYTE: end = lean_8byte(space, address, access, flags, out); break;
+	case MODE_SHAPE_8BYTE | SHAPE_NESTED:
+		end = lean_8byte_nested(space, address, access, flags, out);
+		break;
+	case MODE_SHAPE_8BYTE | MODE_SHAPE_LOW6:
+		end = lean_low6(space, address, access, flags, out);
+		break;
+	case 0: end = lean_4byte(space, address, access, flags, out); break;
+	case SHAPE_NESTED: end = lean_4byte_nested(space, address, access, flags, out); break;
+	default: end = full(space, address, access, flags, out, &stage_first); break;
+	}
+	return (enum walk_end)end;
 }
