@@ -195,8 +195,8 @@ enum umbra_status umbra_slot_set(struct umbra_vm *vm, const struct umbra_slot *w
 	}
 	slots_commit(mmu, &plan);
 	umbra_host_unlock(mmu->host, UMBRA_LOCK_MMU, true);
-	slots_release(mmu, &plan);
 	umbra_host_unlock(mmu->host, UMBRA_LOCK_SLOTS, true);
+	slots_release(mmu, &plan);
 	return UMBRA_OK;
 }
 

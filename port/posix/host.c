@@ -172,6 +172,15 @@ void umbra_host_defer(void *opaque, struct umbra_deferred *deferred)
 	posix_unguard(host);
 }
 
+void umbra_host_barrier(void *opaque)
+{
+	struct posix_host *host = opaque;
+
+	if (!host->single)
+		urcu_bp_synchronize_rcu();
+	posix_reclaim(host);
+}
+
 void umbra_host_read_begin(void *opaque)
 {
 	struct posix_host *host = opaque;
