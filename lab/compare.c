@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * compare.c - could the guest tell the two machines apart?
+ *
+ * Outcomes: the same end; exceptions with the same kind, error code and (for
+ * #PF) CR2; completed accesses with the same guest-physical pieces, on memory of
+ * the same kind, and the same bytes read. After a store the bytes at the pieces
+ * are equal in both memories.
+ *
+ * Memory: word by word, A/D bits in guest tables included. Only a CPU that
+ * speculates may have set more Accessed bits, and those only in present entries
+ * of the guest's own tables. Pages that neither machine wrote to are equal by
+ * construction; /proc/self/pagemap tells which those are (private memory that
+ * was never copied), so that a gigabyte of untouched memory costs nothing.
+ * Without pagemap all of it is compared.
+ */
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lab/parts.h"
+#include "lab/scan.h"
+
+/* ---- reporting ---- */
+
+void compare_report(struct lab *lab, struct lab_difference *difference)
+{
+	lab->counts.differences++;
+	difference->regs = *lab_regs(lab);
+	if (lab->found)
+		lab->found(lab->context, difference);
+}
+
+static bool same_event(const struct umbra_event *a, const struct umbra_event *b)
+{
+	if (a->kind != b->kind)
+		return false;
+	return a->kind != UMBRA_EVENT_PF || (a->code == b->code && a->gva.v == b->gva.v);
+}
+
+static bool same_pieces(const struct lab_side *a, const struct lab_side *b)
+{
+	if (a->piece_count != b->piece_count)
+		return false;
+	for (unsigned i = 0; i < a->piece_count; i++) {
+		if (a->piece[i].gpa.v != b->piece[i].gpa.v ||
+		    a->piece[i].size != b->piece[i].size || a->piece[i].place != b->piece[i].place)
+			return false;
+	}
+	return true;
+}
+
+static bool same_memory(const struct lab *lab, const struct lab_side *side)
+{
+	for (unsigned i = 0; i < side->piece_count; i++) {
+		const struct lab_piece *piece = &side->piece[i];
+		const struct lab_memory *m;
+		unsigned index;
+		uint64_t offset;
+
+		if (lab_place_of(lab, piece->gpa, &index) == LAB_NOTHING)
+			continue;
+		m = &lab->memory[index];
+		offset = piece->gpa.v - m->base.v;
+		if (memcmp((uint8_t *)m->bare + offset, (uint8_t *)m->umbra + offset, piece->size))
+			return false;
+	}
+	return true;
+}
+
+bool compare_sides(struct lab *lab, const char *kind, const struct lab_access *access,
+		   const struct lab_side *bare, const struct lab_side *umbra)
+{
+	struct lab_difference difference = {.kind = kind, .access = *access};
+	bool same = bare->end == umbra->end;
+
+	if (same && bare->end == LAB_EXCEPTION)
+		same = same_event(&bare->event, &umbra->event);
+	if (same && bare->end == LAB_DONE) {
+		same = same_pieces(bare, umbra) &&
+		       !memcmp(bare->data, umbra->data, sizeof(bare->data));
+		if (same && access->access & UMBRA_ACCESS_WRITE && !same_memory(lab, bare)) {
+			same = false;
+			difference.what = "the bytes stored differ";
+		}
+	}
+	if (same)
+		return true;
+	difference.bare = *bare;
+	difference.umbra = *umbra;
+	compare_report(lab, &difference);
+	return false;
+}
+
+/* ---- audit ---- */
+
+static void on_finding(void *context, const struct umbra_finding *finding)
+{
+	struct lab_difference difference = {
+		.kind = "audit",
+		.what = finding->invariant,
+		.gpa = {finding->where},
+		.bare_value = finding->value,
+		.umbra_value = finding->other,
+		.umbra = {.what = finding->what},
+	};
+
+	compare_report(context, &difference);
+}
+
+uint64_t lab_audit(struct lab *lab)
+{
+	return umbra_audit(lab->vm, on_finding, lab);
+}
+
+/* ---- memory ---- */
+
+/* Which pages of a private mapping have been copied? */
+struct pagemap {
+	int fd;
+};
+
+#define PAGEMAP_BATCH 512
+#define PAGEMAP_PRESENT (1ull << 63)
+#define PAGEMAP_SWAPPED (1ull << 62)
+#define PAGEMAP_FILE (1ull << 61)
+
+/* Bits: 1 = the page at @at + n*4096 may have been written. All, if unknown. */
+static void written(const struct pagemap *map, const uint8_t *at, unsigned count, bool *to)
+{
+	uint64_t entry[PAGEMAP_BATCH];
+	off_t offset = (off_t)((uintptr_t)at / UMBRA_PAGE_SIZE * sizeof(*entry));
+	ssize_t want = (ssize_t)(count * sizeof(*entry));
+	bool known = map->fd >= 0 && pread(map->fd, entry, (size_t)want, offset) == want;
+
+	for (unsigned i = 0; i < count; i++) {
+		bool own = known && !(entry[i] & PAGEMAP_SWAPPED) &&
+			   (!(entry[i] & PAGEMAP_PRESENT) || entry[i] & PAGEMAP_FILE);
+
+		to[i] |= !own;
+	}
+}
+
+/* Guest tables, a bit per page of each memory, for speculating CPUs. */
+struct tables {
+	struct lab *lab;
+	uint8_t *bits[LAB_MEMORY_MAX];
+};
+
+static const void *table_at(void *context, umbra_gpa gpa, size_t size)
+{
+	struct tables *tables = context;
+	unsigned index;
+
+	if (lab_place_of(tables->lab, gpa, &index) == LAB_NOTHING)
+		return NULL;
+	if (gpa.v - tables->lab->memory[index].base.v + size > tables->lab->memory[index].size)
+		return NULL;
+	return lab_bytes(tables->lab, gpa);
+}
+
+static bool table_leaf(void *context, const struct scan_leaf *leaf)
+{
+	(void)context;
+	(void)leaf;
+	return true;
+}
+
+static bool table_note(void *context, const struct scan_note *note)
+{
+	struct tables *tables = context;
+	unsigned index;
+	uint64_t page;
+
+	if (note->kind != SCAN_TABLE ||
+	    lab_place_of(tables->lab, note->gpa, &index) == LAB_NOTHING || !tables->bits[index])
+		return true;
+	page = (note->gpa.v - tables->lab->memory[index].base.v) / UMBRA_PAGE_SIZE;
+	tables->bits[index][page / 8] |= (uint8_t)(1u << page % 8);
+	return true;
+}
+
+static void find_tables(struct tables *tables)
+{
+	struct umbra_cpu cpu = lab_guest_cpu(&tables->lab->config);
+	struct scan scan = {
+		.regs = lab_regs(tables->lab),
+		.cpu = &cpu,
+		.context = tables,
+		.at = table_at,
+		.leaf = table_leaf,
+		.note = table_note,
+	};
+
+	for (unsigned i = 0; i < tables->lab->memory_count; i++)
+		tables->bits[i] = calloc(tables->lab->memory[i].size / UMBRA_PAGE_SIZE / 8 + 1, 1);
+	scan_run(&scan);
+}
+
+/* May a speculating CPU have made @bare into @umbra? */
+static bool speculated(const struct tables *tables, unsigned index, uint64_t page, uint64_t bare,
+		       uint64_t umbra)
+{
+	const struct umbra_regs *regs = lab_regs(tables->lab);
+	const bool narrow = !(regs->cr4 & UMBRA_CR4_PAE);
+	const uint64_t accessed = 1u << 5, present = 1;
+	uint64_t more = bare ^ umbra, allowed = 0;
+
+	if (!tables->bits[index] || !(tables->bits[index][page / 8] >> page % 8 & 1))
+		return false;
+	allowed |= bare & present ? accessed : 0;
+	if (narrow)
+		allowed |= (bare >> 32 & present ? accessed : 0) << 32;
+	return !(more & ~allowed) && !(bare & more);
+}
+
+static uint64_t compare_page(struct lab *lab, const struct tables *tables, unsigned index,
+			     uint64_t page)
+{
+	const struct lab_memory *m = &lab->memory[index];
+	const uint8_t *bare = (uint8_t *)m->bare + page * UMBRA_PAGE_SIZE;
+	const uint8_t *umbra = (uint8_t *)m->umbra + page * UMBRA_PAGE_SIZE;
+	uint64_t count = 0;
+
+	if (!memcmp(bare, umbra, UMBRA_PAGE_SIZE))
+		return 0;
+	for (unsigned i = 0; i < UMBRA_PAGE_SIZE; i += 8) {
+		struct lab_difference difference = {.kind = "memory"};
+
+		memcpy(&difference.bare_value, bare + i, 8);
+		memcpy(&difference.umbra_value, umbra + i, 8);
+		if (difference.bare_value == difference.umbra_value)
+			continue;
+		if (tables &&
+		    speculated(tables, index, page, difference.bare_value, difference.umbra_value))
+			continue;
+		count++;
+		difference.gpa.v = m->base.v + page * UMBRA_PAGE_SIZE + i;
+		compare_report(lab, &difference);
+	}
+	return count;
+}
+
+uint64_t lab_compare_memory(struct lab *lab)
+{
+	const bool speculates =
+		lab->config.caching == MODEL_HOSTILE && lab->config.choices & MODEL_SPECULATE;
+	const bool a_more = lab->config.choices & (MODEL_A_ON_FAULT | MODEL_A_ON_DENIED);
+	struct pagemap map = {.fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC)};
+	struct tables tables = {.lab = lab};
+	uint64_t count = 0;
+
+	if (speculates || a_more)
+		find_tables(&tables);
+	for (unsigned i = 0; i < lab->memory_count; i++) {
+		const struct lab_memory *m = &lab->memory[i];
+		const uint64_t pages = m->size / UMBRA_PAGE_SIZE;
+
+		for (uint64_t page = 0; page < pages; page += PAGEMAP_BATCH) {
+			unsigned n = pages - page < PAGEMAP_BATCH ? (unsigned)(pages - page)
+								  : PAGEMAP_BATCH;
+			bool look[PAGEMAP_BATCH] = {false};
+
+			written(&map, (uint8_t *)m->bare + page * UMBRA_PAGE_SIZE, n, look);
+			written(&map, (uint8_t *)m->umbra + page * UMBRA_PAGE_SIZE, n, look);
+			for (unsigned k = 0; k < n; k++)
+				if (look[k])
+					count += compare_page(lab,
+							      speculates || a_more ? &tables : NULL,
+							      i, page + k);
+		}
+	}
+	for (unsigned i = 0; i < lab->memory_count; i++)
+		free(tables.bits[i]);
+	if (map.fd >= 0)
+		close(map.fd);
+	return count;
+}
+
+/* ---- words ---- */
+
+static const char *event_name(enum umbra_event_kind kind)
+{
+	static const char *const names[UMBRA_EVENT_KINDS] = {
+		[UMBRA_EVENT_NONE] = "nothing",
+		[UMBRA_EVENT_PF] = "#PF",
+		[UMBRA_EVENT_GP] = "#GP",
+		[UMBRA_EVENT_SS] = "#SS",
+		[UMBRA_EVENT_NPF] = "NPF",
+		[UMBRA_EVENT_EPT_VIOLATION] = "EPT violation",
+		[UMBRA_EVENT_EPT_MISCONFIG] = "EPT misconfiguration",
+		[UMBRA_EVENT_PML_FULL] = "PML full",
+	};
+
+	return kind < UMBRA_EVENT_KINDS ? names[kind] : "?";
+}
+
+static void side_text(const struct lab_difference *d, const struct lab_side *side, char *to,
+		      size_t size)
+{
+	static const char *const places[] = {"RAM", "ROM", "MMIO"};
+	int n = 0;
+
+	switch (side->end) {
+	case LAB_EXCEPTION:
+		if (side->event.kind == UMBRA_EVENT_PF)
+			snprintf(to, size, "#PF code 0x%" PRIx64 " CR2 0x%" PRIx64,
+				 side->event.code, side->event.gva.v);
+		else
+			snprintf(to, size, "%s", event_name(side->event.kind));
+		return;
+	case LAB_REFUSED: snprintf(to, size, "#GP, nothing changed"); return;
+	case LAB_NO_PROGRESS:
+		snprintf(to, size, "no progress after %u faults", side->rounds);
+		return;
+	case LAB_STATUS: snprintf(to, size, "%s", umbra_strstatus(side->status)); return;
+	case LAB_WRONG: snprintf(to, size, "%s", side->what); return;
+	case LAB_DONE: break;
+	}
+	n = snprintf(to, size, "done");
+	for (unsigned i = 0; i < side->piece_count && n > 0 && (size_t)n < size; i++)
+		n += snprintf(to + n, size - (size_t)n, " %s 0x%" PRIx64 "+%u",
+			      places[side->piece[i].place], side->piece[i].gpa.v,
+			      side->piece[i].size);
+	if (d->access.access & UMBRA_ACCESS_WRITE || n <= 0)
+		return;
+	for (unsigned i = 0; i < d->access.size && (size_t)n < size; i++)
+		n += snprintf(to + n, size - (size_t)n, "%s%02x", i ? "" : " data ", side->data[i]);
+}
+
+static void access_text(const struct lab_access *access, char *to, size_t size)
+{
+	const unsigned a = access->access;
+
+	snprintf(to, size, "%s %s%s%s%s %u bytes at 0x%" PRIx64,
+		 a & UMBRA_ACCESS_USER ? "user" : "supervisor",
+		 a & UMBRA_ACCESS_IMPLICIT ? "implicit " : "", a & UMBRA_ACCESS_AC ? "AC=1 " : "",
+		 a & UMBRA_ACCESS_SHSTK ? "shadow-stack " : "",
+		 a & UMBRA_ACCESS_WRITE   ? "write"
+		 : a & UMBRA_ACCESS_FETCH ? "fetch"
+					  : "read",
+		 access->size, access->gva.v);
+}
+
+void lab_difference_print(const struct lab_difference *d, char *text, size_t size)
+{
+	char bare[256], umbra[256], access[128];
+
+	if (!strcmp(d->kind, "memory")) {
+		snprintf(text, size,
+			 "memory at 0x%" PRIx64 "\n  bare  0x%016" PRIx64 "\n  umbra 0x%016" PRIx64,
+			 d->gpa.v, d->bare_value, d->umbra_value);
+		return;
+	}
+	if (!strcmp(d->kind, "audit")) {
+		snprintf(text, size, "audit %s: %s\n  at 0x%" PRIx64 ": 0x%" PRIx64 ", 0x%" PRIx64,
+			 d->what, d->umbra.what, d->gpa.v, d->bare_value, d->umbra_value);
+		return;
+	}
+	side_text(d, &d->bare, bare, sizeof(bare));
+	side_text(d, &d->umbra, umbra, sizeof(umbra));
+	access_text(&d->access, access, sizeof(access));
+	if (!strcmp(d->kind, "instruction"))
+		snprintf(access, sizeof(access), "MOV or WRMSR of a paging register");
+	snprintf(text, size,
+		 "%s (cr0 %" PRIx64 " cr3 %" PRIx64 " cr4 %" PRIx64 " efer %" PRIx64 ")%s%s\n"
+		 "  bare  %s\n  umbra %s",
+		 access, d->regs.cr0, d->regs.cr3, d->regs.cr4, d->regs.efer, d->what ? ": " : "",
+		 d->what ? d->what : "", bare, umbra);
+}

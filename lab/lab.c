@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * lab.c - the two machines' setting, and what is done on both.
+ *
+ * The BARE machine is the guest's CPU alone with its memory: a strict model CPU
+ * in root mode. Where guest memory is read-only (ROM), the model knows no such
+ * thing: the lab makes its stores after the access was translated, into RAM
+ * only. That is sound since translation comes before any byte is stored.
+ *
+ * What is stored: nothing new (the bytes that are there are stored back) unless
+ * the caller gives bytes; then it knows that no guest table lies there, or that
+ * it wants to change one. Wrong places show by the immediate look at both
+ * memories (compare.c) and by lab_compare_memory() at the end.
+ *
+ * Invariants: both copies of guest memory are equal between two calls, as far
+ * as they were before, except for Accessed bits that a speculating CPU may set;
+ * nothing outside the slots is ever written by the lab.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lab/parts.h"
+
+/* ---- setting up ---- */
+
+/* Shadow paging shows guests no PDPTEs in memory, keys or shadow stacks:
+ * there the PDPTE registers are the library's, and keys cannot be in two
+ * tables' rights at once. */
+#define NOT_IN_SHADOW (UMBRA_CPU_PDPTE_MEMORY | UMBRA_CPU_PKU | UMBRA_CPU_PKS | UMBRA_CPU_SHSTK)
+/* The guest does not see what only a hypervisor uses. */
+#define NOT_IN_GUESTS UMBRA_CPU_LAM
+
+struct umbra_cpu lab_guest_cpu(const struct lab_config *config)
+{
+	struct umbra_cpu cpu = config->cpu;
+
+	if (config->guest_features)
+		cpu.features &= config->guest_features;
+	cpu.features &= ~NOT_IN_GUESTS;
+	if (config->paging == UMBRA_PAGING_SHADOW)
+		cpu.features &= ~NOT_IN_SHADOW;
+	return cpu;
+}
+
+static bool bare_open(struct lab *lab, char *error, size_t error_size)
+{
+	const struct model_config config = {
+		.cpu = lab_guest_cpu(&lab->config),
+		.caching = MODEL_STRICT,
+	};
+
+	lab->bare_mem = model_mem_new();
+	for (unsigned i = 0; lab->bare_mem && i < lab->memory_count; i++) {
+		const struct lab_memory *m = &lab->memory[i];
+
+		if (!model_mem_add(lab->bare_mem, (umbra_hpa){m->base.v}, m->size, m->bare)) {
+			snprintf(error, error_size, "guest memory ranges overlap");
+			return false;
+		}
+	}
+	if (lab->bare_mem)
+		lab->bare = model_cpu_new(lab->bare_mem, &config);
+	if (!lab->bare)
+		snprintf(error, error_size, "out of memory");
+	return lab->bare;
+}
+
+struct lab *lab_new(const struct lab_config *config, const struct lab_memory *memory,
+		    unsigned memory_count, char *error, size_t error_size)
+{
+	struct lab *lab = calloc(1, sizeof(*lab));
+
+	if (!lab || memory_count > LAB_MEMORY_MAX) {
+		snprintf(error, error_size,
+			 lab ? "more than %u ranges of guest memory" : "out of memory",
+			 LAB_MEMORY_MAX);
+		free(lab);
+		return NULL;
+	}
+	lab->config = *config;
+	memcpy(lab->memory, memory, memory_count * sizeof(*memory));
+	lab->memory_count = memory_count;
+	if (config->cpu.maxphyaddr < 36 || config->cpu.maxphyaddr > 52) {
+		snprintf(error, error_size, "the lab's machines have 36 to 52 address bits");
+		free(lab);
+		return NULL;
+	}
+	if (!bare_open(lab, error, error_size) || !machine_open(lab, error, error_size)) {
+		lab_free(lab);
+		return NULL;
+	}
+	return lab;
+}
+
+void lab_free(struct lab *lab)
+{
+	if (!lab)
+		return;
+	machine_close(lab);
+	model_cpu_free(lab->bare);
+	if (lab->bare_mem)
+		model_mem_free(lab->bare_mem);
+	free(lab);
+}
+
+void lab_on_difference(struct lab *lab,
+		       void (*found)(void *context, const struct lab_difference *difference),
+		       void *context)
+{
+	lab->found = found;
+	lab->context = context;
+}
+
+/* ---- looking ---- */
+
+const struct lab_counts *lab_counts(struct lab *lab)
+{
+	struct posix_counts counts;
+
+	posix_counts(lab->host, &counts);
+	if (counts.pages > lab->counts.tables)
+		lab->counts.tables = counts.pages;
+	if (counts.bytes > lab->counts.bytes)
+		lab->counts.bytes = counts.bytes;
+	return &lab->counts;
+}
+
+struct umbra_vm *lab_vm(struct lab *lab)
+{
+	return lab->vm;
+}
+
+struct umbra_vcpu *lab_vcpu(struct lab *lab)
+{
+	return lab->vcpu;
+}
+
+struct posix_host *lab_host(struct lab *lab)
+{
+	return lab->host;
+}
+
+const struct lab_config *lab_config(const struct lab *lab)
+{
+	return &lab->config;
+}
+
+const struct umbra_regs *lab_regs(const struct lab *lab)
+{
+	return &model_state_of(lab->bare)->regs;
+}
+
+const struct lab_memory *lab_memory(const struct lab *lab, unsigned *count)
+{
+	*count = lab->memory_count;
+	return lab->memory;
+}
+
+enum lab_place lab_place_of(const struct lab *lab, umbra_gpa gpa, unsigned *index)
+{
+	for (unsigned i = 0; i < lab->memory_count; i++) {
+		const struct lab_memory *m = &lab->memory[i];
+
+		if (gpa.v - m->base.v >= m->size)
+			continue;
+		if (index)
+			*index = i;
+		return m->readonly ? LAB_ROM : LAB_RAM;
+	}
+	return LAB_NOTHING;
+}
+
+void *lab_bytes(const struct lab *lab, umbra_gpa gpa)
+{
+	unsigned i;
+
+	if (lab_place_of(lab, gpa, &i) == LAB_NOTHING)
+		return NULL;
+	return (uint8_t *)lab->memory[i].bare + (gpa.v - lab->memory[i].base.v);
+}
+
+/* ---- the BARE machine ---- */
+
+static void bare_access(struct lab *lab, const struct lab_access *access, struct lab_side *side)
+{
+	struct model_access a = {
+		.gva = access->gva,
+		.size = access->size,
+		.access = access->access,
+		.data = access->access & UMBRA_ACCESS_WRITE ? NULL : side->data,
+	};
+	struct model_outcome outcome;
+	const uint8_t *data = access->data;
+
+	model_access(lab->bare, &a, &outcome);
+	side->end = outcome.event.kind == UMBRA_EVENT_NONE ? LAB_DONE : LAB_EXCEPTION;
+	side->event = outcome.event;
+	if (side->end != LAB_DONE)
+		return;
+	side->piece_count = outcome.piece_count;
+	for (unsigned i = 0; i < outcome.piece_count; i++) {
+		const struct model_piece *piece = &outcome.piece[i];
+		enum lab_place place = lab_place_of(lab, piece->gpa, NULL);
+
+		side->piece[i] = (struct lab_piece){piece->gpa, piece->size, place};
+		if (a.data || !data)
+			continue;
+		if (place == LAB_RAM)
+			memcpy(lab_bytes(lab, piece->gpa), data, piece->size);
+		data += piece->size;
+	}
+}
+
+/* ---- done on both ---- */
+
+bool lab_access(struct lab *lab, const struct lab_access *access, struct lab_side *bare)
+{
+	struct lab_side right = {0}, umbra = {0};
+	bool mmio = false;
+
+	lab->counts.accesses++;
+	bare_access(lab, access, &right);
+	machine_access(lab, access, &umbra);
+	if (umbra.rounds > lab->counts.rounds_max)
+		lab->counts.rounds_max = umbra.rounds;
+	for (unsigned i = 0; i < right.piece_count; i++)
+		mmio |= right.piece[i].place == LAB_NOTHING ||
+			(right.piece[i].place == LAB_ROM && access->access & UMBRA_ACCESS_WRITE);
+	if (right.end == LAB_EXCEPTION)
+		lab->counts.exceptions++;
+	else if (mmio)
+		lab->counts.mmio++;
+	else
+		lab->counts.completed++;
+	if (bare)
+		*bare = right;
+	return compare_sides(lab, "access", access, &right, &umbra);
+}
+
+static bool refused_both(struct lab *lab, bool bare, bool umbra, bool *refused)
+{
+	static const struct lab_access none = {0};
+	const struct lab_side right = {.end = bare ? LAB_REFUSED : LAB_DONE};
+	const struct lab_side wrong = {.end = umbra ? LAB_REFUSED : LAB_DONE};
+
+	if (refused)
+		*refused = bare;
+	return compare_sides(lab, "instruction", &none, &right, &wrong);
+}
+
+bool lab_set_regs(struct lab *lab, const struct umbra_regs *regs, bool load_pdptes, bool *refused)
+{
+	const struct model_state state = {
+		.regs = *regs,
+		.load_pdptes = load_pdptes,
+		.long_code = regs->efer & UMBRA_EFER_LMA,
+	};
+	struct umbra_event event = model_enter(lab->bare, &state);
+	enum umbra_status status = umbra_vcpu_set_regs(lab->vcpu, regs, load_pdptes);
+	const bool bare = event.kind != UMBRA_EVENT_NONE;
+
+	if (status == UMBRA_OK)
+		lab->long_code = state.long_code;
+	lab->stale = true;
+	machine_forget(lab);
+	return refused_both(lab, bare, status != UMBRA_OK, refused);
+}
+
+static struct umbra_event bare_mov(struct model_cpu *cpu, enum lab_register which, uint64_t value)
+{
+	switch (which) {
+	case LAB_CR0: return model_mov_cr0(cpu, value);
+	case LAB_CR3: return model_mov_cr3(cpu, value);
+	case LAB_CR4: return model_mov_cr4(cpu, value);
+	default: return model_wrmsr_efer(cpu, value);
+	}
+}
+
+/* The guest executes the instruction itself; PDPTE loads may exit. */
+static bool tdp_mov(struct lab *lab, enum lab_register which, uint64_t value, struct lab_side *side)
+{
+	const struct lab_access none = {0};
+	struct umbra_resolution resolution;
+
+	for (unsigned round = 0; round < LAB_ROUNDS; round++) {
+		struct umbra_event event;
+
+		if (!machine_enter(lab, side))
+			return false;
+		event = bare_mov(lab->cpu, which, value);
+		if (event.kind == UMBRA_EVENT_NONE) {
+			side->end = LAB_DONE;
+			return true;
+		}
+		if (event.kind == UMBRA_EVENT_GP) {
+			side->end = LAB_REFUSED;
+			return true;
+		}
+		if (!machine_resolve(lab, &event, &none, side, &resolution)) {
+			/* PDPTEs lie where no memory is: the embedder injects #GP. */
+			if (resolution.verdict == UMBRA_MMIO)
+				side->end = LAB_REFUSED;
+			return side->end == LAB_REFUSED;
+		}
+	}
+	side->end = LAB_NO_PROGRESS;
+	return false;
+}
+
+/* MOV was intercepted: H-20 says when PDPTEs are loaded. */
+static void shadow_mov(struct lab *lab, enum lab_register which, uint64_t value,
+		       struct lab_side *side)
+{
+	const uint64_t cr0_load = UMBRA_CR0_CD | UMBRA_CR0_NW | UMBRA_CR0_PG;
+	const uint64_t cr4_load = UMBRA_CR4_PAE | UMBRA_CR4_PGE | UMBRA_CR4_PSE | UMBRA_CR4_SMEP;
+	struct umbra_regs regs = *umbra_vcpu_regs(lab->vcpu);
+	bool load = false;
+	enum umbra_status status;
+
+	switch (which) {
+	case LAB_CR0:
+		load = (regs.cr0 ^ value) & cr0_load;
+		regs.cr0 = value;
+		break;
+	case LAB_CR3:
+		load = true;
+		regs.cr3 = value & ~(1ull << 63);
+		break;
+	case LAB_CR4:
+		load = (regs.cr4 ^ value) & cr4_load;
+		regs.cr4 = value;
+		break;
+	case LAB_EFER: regs.efer = (value & ~UMBRA_EFER_LMA) | (regs.efer & UMBRA_EFER_LMA); break;
+	}
+	if (which == LAB_CR0 && regs.efer & UMBRA_EFER_LME) {
+		regs.efer &= ~UMBRA_EFER_LMA;
+		regs.efer |= regs.cr0 & UMBRA_CR0_PG ? UMBRA_EFER_LMA : 0;
+	}
+	status = umbra_vcpu_set_regs(lab->vcpu, &regs, load);
+	lab->stale = true;
+	side->end = status == UMBRA_OK ? LAB_DONE : LAB_REFUSED;
+}
+
+/* Umbra learns what the guest's registers are now. */
+static void tell_regs(struct lab *lab, struct lab_side *side)
+{
+	const struct umbra_regs *regs = &model_state_of(lab->cpu)->regs;
+	enum umbra_status status = umbra_vcpu_set_regs(lab->vcpu, regs, false);
+
+	lab->stale = true;
+	if (status == UMBRA_OK)
+		return;
+	side->end = LAB_STATUS;
+	side->status = status;
+}
+
+bool lab_mov(struct lab *lab, enum lab_register which, uint64_t value, bool *refused)
+{
+	static const struct lab_access none = {0};
+	struct umbra_event event = bare_mov(lab->bare, which, value);
+	struct lab_side right = {0}, umbra = {0};
+
+	right.end = event.kind == UMBRA_EVENT_NONE ? LAB_DONE : LAB_REFUSED;
+	if (!lab_is_tdp(lab))
+		shadow_mov(lab, which, value, &umbra);
+	else if (tdp_mov(lab, which, value, &umbra) && umbra.end == LAB_DONE)
+		tell_regs(lab, &umbra);
+	lab->long_code = lab_regs(lab)->efer & UMBRA_EFER_LMA;
+	if (refused)
+		*refused = right.end == LAB_REFUSED;
+	return compare_sides(lab, "instruction", &none, &right, &umbra);
+}
+
+bool lab_set_keys(struct lab *lab, uint32_t pkru, uint32_t pkrs)
+{
+	struct umbra_regs regs = *umbra_vcpu_regs(lab->vcpu);
+	enum umbra_status status;
+
+	model_set_keys(lab->bare, pkru, pkrs);
+	regs.pkru = pkru;
+	regs.pkrs = pkrs;
+	status = umbra_vcpu_set_regs(lab->vcpu, &regs, false);
+	if (lab_is_tdp(lab) && lab->entered)
+		model_set_keys(lab->cpu, pkru, pkrs);
+	lab->stale = true;
+	return refused_both(lab, false, status != UMBRA_OK, NULL);
+}
+
+bool lab_invlpg(struct lab *lab, umbra_gva gva)
+{
+	struct lab_side side = {0};
+
+	model_invlpg(lab->bare, gva);
+	if (!lab_is_tdp(lab)) {
+		umbra_vcpu_invlpg(lab->vcpu, gva);
+		lab->stale = true;
+		return true;
+	}
+	if (!machine_enter(lab, &side))
+		return refused_both(lab, false, true, NULL);
+	model_invlpg(lab->cpu, gva);
+	return true;
+}
+
+bool lab_device_write(struct lab *lab, umbra_gpa gpa, const void *bytes, size_t size)
+{
+	uint8_t *to = lab_bytes(lab, gpa);
+	enum umbra_status status = umbra_vm_write(lab->vm, gpa, bytes, size);
+
+	if (to && lab_place_of(lab, gpa, NULL) == LAB_RAM)
+		memcpy(to, bytes, size);
+	return refused_both(lab, !to, status != UMBRA_OK, NULL);
+}
+
+void lab_zap(struct lab *lab)
+{
+	lab_counts(lab);
+	umbra_vm_zap_all(lab->vm);
+	lab->stale = true;
+}

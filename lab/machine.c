@@ -1,0 +1,452 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * machine.c - the UMBRA machine: an embedder's loop around one model CPU.
+ *
+ *	enter -> model_access -> done, or the guest's own exception
+ *	  ^          |
+ *	  |       an exit -> umbra_vcpu_fault -> RESUME, RETRY ----.
+ *	  '---------------------------------------------------------'
+ *	                                       -> INJECT, MMIO, EMULATE
+ *
+ * Flushes are those of a real embedder and no more, so that a hostile CPU shows
+ * what Umbra forgot to ask for:
+ *	umbra_host_flush   EPT: INVEPT of the EPTP in use; AMD: TLB_CONTROL 3 at
+ *	                   the next VMRUN; shadow on Intel: INVVPID of the VPID
+ *	root.flush         the same
+ * An entry by itself flushes nothing (VPID and ASID are in use). Entering is
+ * left out where it could change nothing.
+ *
+ * MMIO and EMULATE are completed as an instruction emulator would: translate
+ * every piece with umbra_vcpu_translate, then read and write by umbra_vm_*.
+ *
+ * Invariants: the CPU never runs with a root older than the last
+ * umbra_vcpu_load that Umbra's answers made necessary; at most LAB_ROUNDS
+ * faults per access.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "lab/parts.h"
+
+/* ---- flushes ---- */
+
+static void flush_now(struct lab *lab)
+{
+	lab->counts.flushes++;
+	if (!lab->entered)
+		return;
+	if (lab->config.cpu.vendor == UMBRA_VENDOR_AMD) {
+		lab->tlb_control = 3;
+		lab->stale = true;
+	} else if (lab->config.paging == UMBRA_PAGING_EPT) {
+		model_invept(lab->cpu, 1, lab->root.pointer);
+	} else {
+		model_invvpid(lab->cpu, 1, LAB_TAG, (umbra_gva){0});
+	}
+}
+
+static void on_flush(void *context, const struct umbra_flush *flush)
+{
+	(void)flush;
+	flush_now(context);
+}
+
+static void on_kick(void *context, unsigned vcpu)
+{
+	struct lab *lab = context;
+
+	(void)vcpu;
+	lab->stale = true;
+}
+
+void machine_forget(struct lab *lab)
+{
+	if (lab->config.cpu.vendor == UMBRA_VENDOR_AMD)
+		lab->tlb_control = 3;
+	else if (lab_is_tdp(lab))
+		model_invvpid(lab->cpu, 1, LAB_TAG, (umbra_gva){0});
+	lab->stale = true;
+}
+
+/* ---- opening ---- */
+
+static bool add_memory(struct lab *lab, unsigned index, char *error, size_t error_size)
+{
+	const struct lab_memory *m = &lab->memory[index];
+	const uint64_t skew = lab->config.skew ? UMBRA_PAGE_SIZE : 0;
+	const struct posix_region region = {
+		.base = {LAB_PLACE + m->base.v + skew},
+		.size = m->size,
+		.bytes = m->umbra,
+		.level = lab->config.page_level,
+		.readonly = m->readonly,
+	};
+	struct umbra_slot slot = {
+		.id = index,
+		.flags = m->readonly ? UMBRA_SLOT_READONLY : 0,
+		.base = m->base,
+		.size = m->size,
+	};
+	enum umbra_status status;
+
+	if (!posix_region_add(lab->host, &region, &slot.hva) ||
+	    !model_mem_add(lab->umbra_mem, region.base, m->size, m->umbra)) {
+		snprintf(error, error_size, "guest memory ranges overlap");
+		return false;
+	}
+	status = umbra_slot_set(lab->vm, &slot);
+	if (status == UMBRA_OK)
+		return true;
+	snprintf(error, error_size, "slot 0x%llx: %s", (unsigned long long)m->base.v,
+		 umbra_strstatus(status));
+	return false;
+}
+
+static bool open_vm(struct lab *lab, char *error, size_t error_size)
+{
+	const struct lab_config *c = &lab->config;
+	const struct umbra_vm_config config = {
+		.host = lab->host,
+		.cpu = c->cpu,
+		.paging = c->paging,
+		.levels = c->levels,
+		.layout = c->layout,
+		.page_level = c->page_level,
+		.exec_by_mode = c->exec_by_mode,
+		.page_limit = c->page_limit,
+	};
+	const struct umbra_cpu guest = lab_guest_cpu(c);
+	enum umbra_status status = umbra_vm_create(&config, &lab->vm);
+
+	if (status != UMBRA_OK) {
+		snprintf(error, error_size, "such a VM cannot be: %s", umbra_strstatus(status));
+		return false;
+	}
+	for (unsigned i = 0; i < lab->memory_count; i++) {
+		if (!add_memory(lab, i, error, error_size))
+			return false;
+	}
+	status = umbra_vcpu_create(lab->vm, &guest, &lab->vcpu);
+	if (status == UMBRA_OK)
+		return true;
+	snprintf(error, error_size, "such a vCPU cannot be: %s", umbra_strstatus(status));
+	return false;
+}
+
+bool machine_open(struct lab *lab, char *error, size_t error_size)
+{
+	const struct model_config config = {
+		.cpu = lab->config.cpu,
+		.caching = lab->config.caching,
+		.choices = lab->config.choices,
+		.seed = lab->config.seed,
+	};
+	const struct posix_config host = {.poison = true, .single = true};
+	const struct posix_calls calls = {.context = lab, .flush = on_flush, .kick = on_kick};
+
+	lab->umbra_mem = model_mem_new();
+	lab->host = posix_host_new(&host);
+	if (lab->umbra_mem && lab->host)
+		lab->cpu = model_cpu_new(lab->umbra_mem, &config);
+	if (!lab->cpu) {
+		snprintf(error, error_size, "out of memory");
+		return false;
+	}
+	posix_set_calls(lab->host, &calls);
+	for (unsigned pool = 0; pool < POSIX_POOL_COUNT; pool++) {
+		struct posix_range range = posix_pool_range(lab->host, pool);
+
+		if (!model_mem_add(lab->umbra_mem, range.base, range.size, range.bytes)) {
+			snprintf(error, error_size, "out of memory");
+			return false;
+		}
+	}
+	return open_vm(lab, error, error_size);
+}
+
+void machine_close(struct lab *lab)
+{
+	lab->entered = false;
+	if (lab->vm)
+		umbra_vm_destroy(lab->vm);
+	model_cpu_free(lab->cpu);
+	if (lab->umbra_mem)
+		model_mem_free(lab->umbra_mem);
+	posix_host_free(lab->host);
+}
+
+/* ---- entering ---- */
+
+static bool wrong(struct lab_side *side, const char *what)
+{
+	side->end = LAB_WRONG;
+	side->what = what;
+	return false;
+}
+
+static bool failed(struct lab_side *side, enum umbra_status status)
+{
+	side->end = LAB_STATUS;
+	side->status = status;
+	return false;
+}
+
+static bool same_root(const struct umbra_root *a, const struct umbra_root *b)
+{
+	return a->pointer == b->pointer && !memcmp(&a->regs, &b->regs, sizeof(a->regs)) &&
+	       !memcmp(&a->host, &b->host, sizeof(a->host));
+}
+
+/* The guest pages by PAE: the CPU reads PDPTEs when it enters a shadow root. */
+static bool reads_pdptes(const struct lab *lab)
+{
+	const struct umbra_regs *regs = &lab->root.regs;
+
+	return !lab_is_tdp(lab) && !(regs->efer & UMBRA_EFER_LMA) && regs->cr0 & UMBRA_CR0_PG &&
+	       regs->cr4 & UMBRA_CR4_PAE;
+}
+
+bool machine_enter(struct lab *lab, struct lab_side *side)
+{
+	struct model_state state;
+	struct umbra_root root;
+	enum umbra_status status;
+	bool same;
+
+	if (lab->entered && !lab->stale)
+		return true;
+	memset(&root, 0, sizeof(root));
+	status = umbra_vcpu_load(lab->vcpu, &root);
+	if (status != UMBRA_OK)
+		return failed(side, status);
+	same = lab->entered && same_root(&root, &lab->root);
+	lab->root = root;
+	lab->stale = false;
+	if (!lab->entered) {
+		lab->entered = true;
+		lab->tlb_control = 0;
+	}
+	if (root.flush)
+		flush_now(lab);
+	lab->stale = false;
+	if (same && !lab->tlb_control && !reads_pdptes(lab))
+		return true;
+
+	state = (struct model_state){
+		.regs = root.regs,
+		.load_pdptes = !lab_is_tdp(lab),
+		.long_code = lab->long_code,
+		.tag = LAB_TAG,
+		.tlb_control = lab->tlb_control,
+	};
+	if (lab->config.paging == UMBRA_PAGING_EPT) {
+		state.stage2 = MODEL_EPT;
+		state.eptp = root.pointer;
+		state.mbec = lab->config.exec_by_mode;
+	} else if (lab->config.paging == UMBRA_PAGING_NPT) {
+		state.stage2 = MODEL_NPT;
+		state.ncr3 = root.pointer;
+		state.hcr0 = root.host.cr0;
+		state.hcr4 = root.host.cr4;
+		state.hefer = root.host.efer;
+		state.gmet = lab->config.exec_by_mode;
+	}
+	lab->counts.entries++;
+	lab->tlb_control = 0;
+	if (model_enter(lab->cpu, &state).kind != UMBRA_EVENT_NONE) {
+		lab->entered = false;
+		return wrong(side, "VM entry failed: the CPU refuses this root");
+	}
+	return true;
+}
+
+/* ---- emulation ---- */
+
+/* The pieces of an access, a page each. Returns how many. */
+static unsigned split(const struct lab *lab, const struct lab_access *access,
+		      struct lab_access piece[2])
+{
+	uint64_t mask = lab->long_code ? ~0ull : UINT32_MAX;
+	unsigned room = UMBRA_PAGE_SIZE - (unsigned)(access->gva.v % UMBRA_PAGE_SIZE);
+
+	piece[0] = *access;
+	if (access->size <= room)
+		return 1;
+	piece[1] = *access;
+	piece[0].size = (uint8_t)room;
+	piece[1].size = (uint8_t)(access->size - room);
+	piece[1].gva.v = (access->gva.v + room) & mask;
+	if (access->data)
+		piece[1].data = (const uint8_t *)access->data + room;
+	return 2;
+}
+
+static bool emulate_piece(struct lab *lab, const struct lab_access *a,
+			  const struct lab_piece *piece, uint8_t *read, struct lab_side *side)
+{
+	const bool write = a->access & UMBRA_ACCESS_WRITE;
+	uint8_t old[64];
+	enum umbra_status status = UMBRA_OK;
+
+	memset(read, 0xff, a->size);
+	if (piece->place != LAB_NOTHING)
+		status = umbra_vm_read(lab->vm, piece->gpa, old, a->size);
+	if (status == UMBRA_OK && !write && piece->place != LAB_NOTHING)
+		memcpy(read, old, a->size);
+	if (status == UMBRA_OK && write && piece->place == LAB_RAM)
+		status = umbra_vm_write(lab->vm, piece->gpa, a->data ? a->data : old, a->size);
+	return status == UMBRA_OK || failed(side, status);
+}
+
+static void emulate(struct lab *lab, const struct lab_access *access, struct lab_side *side,
+		    const struct umbra_resolution *resolution)
+{
+	const bool write = access->access & UMBRA_ACCESS_WRITE;
+	struct lab_access piece[2];
+	unsigned count = split(lab, access, piece), done = 0;
+	bool meant = false;
+
+	for (unsigned i = 0; i < count; i++) {
+		struct umbra_translation t;
+		enum umbra_status status =
+			umbra_vcpu_translate(lab->vcpu, piece[i].gva, access->access, true, &t);
+		enum lab_place place;
+
+		if (status != UMBRA_OK) {
+			failed(side, status);
+			return;
+		}
+		if (t.event.kind != UMBRA_EVENT_NONE) {
+			side->end = LAB_EXCEPTION;
+			side->event = t.event;
+			return;
+		}
+		place = lab_place_of(lab, t.gpa, NULL);
+		side->piece[i] = (struct lab_piece){t.gpa, piece[i].size, place};
+		if (resolution->gpa.v - t.gpa.v >= piece[i].size)
+			continue;
+		meant = resolution->verdict == UMBRA_MMIO
+				? place == LAB_NOTHING || (place == LAB_ROM && write)
+				: place == LAB_RAM && write;
+	}
+	if (!meant) {
+		wrong(side, resolution->verdict == UMBRA_MMIO
+				    ? "verdict MMIO, but not for an address without memory"
+				    : "verdict EMULATE, but not for a write to memory");
+		return;
+	}
+	side->end = LAB_DONE;
+	side->piece_count = count;
+	for (unsigned i = 0; i < count; i++) {
+		if (!emulate_piece(lab, &piece[i], &side->piece[i], side->data + done, side))
+			return;
+		done += piece[i].size;
+	}
+	if (write)
+		memset(side->data, 0, sizeof(side->data));
+}
+
+/* ---- the loop ---- */
+
+bool machine_resolve(struct lab *lab, const struct umbra_event *event,
+		     const struct lab_access *access, struct lab_side *side,
+		     struct umbra_resolution *resolution)
+{
+	const unsigned user = UMBRA_ACCESS_USER | UMBRA_ACCESS_IMPLICIT;
+	const struct umbra_exit exit = {
+		.event = *event,
+		.cpl = access->access & user ? 3 : 0,
+		.ac = access->access & UMBRA_ACCESS_AC,
+	};
+	enum umbra_status status;
+
+	memset(resolution, 0, sizeof(*resolution));
+	resolution->verdict = UMBRA_VERDICT_COUNT;
+	side->rounds++;
+	lab->counts.exits[event->kind]++;
+	status = umbra_vcpu_fault(lab->vcpu, &exit, resolution);
+	lab->stale = true;
+	if (status != UMBRA_OK) {
+		resolution->verdict = UMBRA_VERDICT_COUNT;
+		return failed(side, status);
+	}
+	if (resolution->verdict < UMBRA_VERDICT_COUNT)
+		lab->counts.verdicts[resolution->verdict]++;
+	if (lab->config.audit)
+		lab_audit(lab);
+	switch (resolution->verdict) {
+	case UMBRA_RESUME:
+	case UMBRA_RETRY: return true;
+	case UMBRA_INJECT:
+		side->end = LAB_EXCEPTION;
+		side->event = resolution->event;
+		return false;
+	case UMBRA_EMULATE:
+	case UMBRA_MMIO: return false;
+	case UMBRA_MEMORY_FAULT: return wrong(side, "verdict MEMORY_FAULT");
+	default: return wrong(side, "no verdict");
+	}
+}
+
+/* Done by hardware: where, in the guest's terms? */
+static void completed(struct lab *lab, const struct model_outcome *outcome, struct lab_side *side)
+{
+	const uint64_t skew = lab->config.skew ? UMBRA_PAGE_SIZE : 0;
+
+	side->end = LAB_DONE;
+	side->piece_count = outcome->piece_count;
+	for (unsigned i = 0; i < outcome->piece_count; i++) {
+		const struct model_piece *piece = &outcome->piece[i];
+		umbra_gpa gpa = {piece->hpa.v - LAB_PLACE - skew};
+		enum lab_place place = lab_place_of(lab, gpa, NULL);
+
+		side->piece[i] = (struct lab_piece){gpa, piece->size, place};
+		if (place == LAB_NOTHING)
+			wrong(side, "translated to host memory that is not the guest's");
+		else if (lab_is_tdp(lab) && gpa.v != piece->gpa.v)
+			wrong(side, "translated to the host memory of another guest address");
+	}
+}
+
+static bool own_exception(const struct lab *lab, const struct umbra_event *event)
+{
+	return event->kind == UMBRA_EVENT_GP || event->kind == UMBRA_EVENT_SS ||
+	       (event->kind == UMBRA_EVENT_PF && lab_is_tdp(lab));
+}
+
+void machine_access(struct lab *lab, const struct lab_access *access, struct lab_side *side)
+{
+	const bool write = access->access & UMBRA_ACCESS_WRITE;
+	uint8_t data[64];
+	struct model_access a = {
+		.gva = access->gva,
+		.size = access->size,
+		.access = access->access,
+		.data = write ? NULL : side->data,
+	};
+	struct umbra_resolution resolution;
+	struct model_outcome outcome;
+
+	if (write && access->data)
+		a.data = memcpy(data, access->data, access->size);
+	while (side->rounds < LAB_ROUNDS) {
+		if (!machine_enter(lab, side))
+			return;
+		model_access(lab->cpu, &a, &outcome);
+		if (outcome.event.kind == UMBRA_EVENT_NONE) {
+			completed(lab, &outcome, side);
+			return;
+		}
+		if (own_exception(lab, &outcome.event)) {
+			side->end = LAB_EXCEPTION;
+			side->event = outcome.event;
+			return;
+		}
+		if (machine_resolve(lab, &outcome.event, access, side, &resolution))
+			continue;
+		if (resolution.verdict == UMBRA_MMIO || resolution.verdict == UMBRA_EMULATE)
+			emulate(lab, access, side, &resolution);
+		return;
+	}
+	side->end = LAB_NO_PROGRESS;
+}

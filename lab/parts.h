@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+/* parts.h - what the lab's files share. */
+#ifndef LAB_PARTS_H
+#define LAB_PARTS_H
+
+#include "lab/lab.h"
+
+/** Host memory of a slot lies this far above its guest-physical address. */
+#define LAB_PLACE 0x200000000ull
+#define LAB_ROUNDS 64
+/** VPID or ASID of the guest. */
+#define LAB_TAG 1
+
+struct lab {
+	struct lab_config config;
+	struct lab_memory memory[LAB_MEMORY_MAX];
+	unsigned memory_count;
+	unsigned memory_hit;
+
+	struct model_mem *bare_mem, *umbra_mem;
+	struct model_cpu *bare, *cpu;
+
+	struct posix_host *host;
+	struct umbra_vm *vm;
+	struct umbra_vcpu *vcpu;
+	/** What the UMBRA machine was entered with last. */
+	struct umbra_root root;
+	bool entered, long_code;
+	/** Ask umbra_vcpu_load again before the guest goes on. */
+	bool stale;
+	/** NPT and shadow on AMD: TLB_CONTROL of the next VMRUN. */
+	uint8_t tlb_control;
+
+	struct lab_counts counts;
+	void (*found)(void *context, const struct lab_difference *difference);
+	void *context;
+};
+
+/* ---- machine.c: the UMBRA machine ---- */
+
+/** machine_open - the VM, its slots, its CPU. False: @error says why. */
+bool machine_open(struct lab *lab, char *error, size_t error_size);
+void machine_close(struct lab *lab);
+/** machine_enter - load the root and enter the guest if need be. */
+bool machine_enter(struct lab *lab, struct lab_side *side);
+void machine_access(struct lab *lab, const struct lab_access *access, struct lab_side *side);
+/** machine_resolve - hand @event to Umbra. True: enter the guest again; false:
+ * @side says how it ended, except EMULATE and MMIO, for which *verdict does. */
+bool machine_resolve(struct lab *lab, const struct umbra_event *event,
+		     const struct lab_access *access, struct lab_side *side,
+		     struct umbra_resolution *resolution);
+/** machine_forget - drop the guest's translations, as a reset of its CPU does. */
+void machine_forget(struct lab *lab);
+
+/* ---- compare.c ---- */
+
+/** compare_sides - the same for the guest? If not, report it. */
+bool compare_sides(struct lab *lab, const char *kind, const struct lab_access *access,
+		   const struct lab_side *bare, const struct lab_side *umbra);
+void compare_report(struct lab *lab, struct lab_difference *difference);
+
+static inline bool lab_is_tdp(const struct lab *lab)
+{
+	return lab->config.paging != UMBRA_PAGING_SHADOW;
+}
+
+#endif
