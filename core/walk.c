@@ -64,7 +64,9 @@ struct hop {
 
 static unsigned full(const struct space *space, uint64_t address, unsigned access, unsigned flags,
 		     struct walk *out, const struct stage *stage);
-static struct hop quick(const struct space *space, uint64_t address, unsigned access);
+static struct hop quick_8byte(const struct space *space, uint64_t address, unsigned access);
+static struct hop quick_4byte(const struct space *space, uint64_t address, unsigned access);
+static struct hop quick_low6(const struct space *space, uint64_t address, unsigned access);
 
 /* ---- memory ---- */
 
@@ -261,13 +263,42 @@ static struct hop through(const struct space *space, uint64_t address, uint64_t 
 	return (struct hop){0, 0};
 }
 
+/* Which instance of quick() can walk the parent? */
+enum quick_kind { QUICK_NO, QUICK_8BYTE, QUICK_4BYTE, QUICK_LOW6 };
+
+ALWAYS_INLINE enum quick_kind quick_kind(const struct space *parent)
+{
+	const struct mode *mode = parent->mode;
+
+	if (unlikely(!mode || parent->parent || mode->pk || (mode->flags & MODE_SHSTK)))
+		return QUICK_NO;
+	switch (mode->shape) {
+	case MODE_SHAPE_8BYTE | MODE_SHAPE_LOW6: return QUICK_LOW6;
+	case MODE_SHAPE_8BYTE: return QUICK_8BYTE;
+	case 0: return QUICK_4BYTE;
+	default: return QUICK_NO;
+	}
+}
+
+/* Translate if nothing is to be set or reported; page_shift 0 otherwise. */
+ALWAYS_INLINE struct hop quick(enum quick_kind kind, const struct space *parent, uint64_t address,
+			       unsigned access)
+{
+	switch (kind) {
+	case QUICK_LOW6: return quick_low6(parent, address, access);
+	case QUICK_8BYTE: return quick_8byte(parent, address, access);
+	case QUICK_4BYTE: return quick_4byte(parent, address, access);
+	default: return (struct hop){0, 0};
+	}
+}
+
 /* @at in the parent, as an access to one of this space's tables. page_shift 0: @out
  * says why not. */
 static struct hop table_hop(const struct space *space, uint64_t address, uint64_t at,
 			    unsigned access, unsigned flags, struct walk *out,
 			    const struct stage *stage)
 {
-	const struct hop hop = quick(space->parent, at, access);
+	const struct hop hop = quick(quick_kind(space->parent), space->parent, at, access);
 
 	if (likely(hop.page_shift))
 		return hop;
@@ -286,7 +317,7 @@ static inline bool finish(const struct space *space, uint64_t address, unsigned 
 	if ((flags & WALK_NO_FINAL) || !space->parent)
 		return true;
 	deeper = final_access(space->parent, access, out->acc);
-	hop = quick(space->parent, result, deeper);
+	hop = quick(quick_kind(space->parent), space->parent, result, deeper);
 	if (unlikely(!hop.page_shift)) {
 		hop = through(space, address, result, deeper, flags, out, stage, STAGE_FINAL);
 		if (!hop.page_shift)
@@ -567,8 +598,12 @@ ALWAYS_INLINE bool lean(const struct space *space, uint64_t address, const unsig
 	const bool record = shape & SHAPE_RECORD, nested = shape & SHAPE_NESTED;
 	const bool low6 = shape & MODE_SHAPE_LOW6;
 	const unsigned entry_shift = shape & MODE_SHAPE_8BYTE ? 3 : 2;
-	const struct memory *const memory = space->memory;
+	const uint64_t base = space->memory->base, size = space->memory->size;
+	/* Where the byte at address 0 would be: the sum with it can be made before
+	 * the table's address is known. */
+	const uint64_t zero = (uint64_t)(uintptr_t)space->memory->bytes - base;
 	const struct space *const parent = space->parent;
+	const enum quick_kind kind = nested ? quick_kind(parent) : QUICK_NO;
 	const unsigned table_access = nested && parent->mode ? parent->mode->stage2.table_read : 0;
 	const uint64_t flip = mode->flip;
 	const struct mode_level *at = &mode->level[mode->top];
@@ -591,13 +626,13 @@ ALWAYS_INLINE bool lean(const struct space *space, uint64_t address, const unsig
 		at--;
 	}
 	for (;;) {
-		uint64_t where = table + (address >> at->slot_shift & at->slot_mask);
-		uint64_t offset;
+		const uint64_t slot = address >> at->slot_shift & at->slot_mask;
+		uint64_t where = table + slot;
 
 		if (record)
 			out->entry_address[level] = where;
 		if (nested) {
-			const struct hop hop = quick(parent, where, table_access);
+			const struct hop hop = quick(kind, parent, where, table_access);
 
 			if (unlikely(!hop.page_shift))
 				return false;
@@ -605,10 +640,11 @@ ALWAYS_INLINE bool lean(const struct space *space, uint64_t address, const unsig
 		}
 		if (record)
 			out->entry_final[level] = where;
-		offset = where - memory->base;
-		if (unlikely(offset >= memory->size))
+		if (unlikely(where - base >= size))
 			return false;
-		entry = entry_load(memory->bytes + offset, entry_shift);
+		entry = entry_load(
+			(const uint8_t *)(uintptr_t)(nested ? zero + where : (zero + slot) + table),
+			entry_shift);
 		if (record)
 			out->entry[level] = entry;
 		if ((entry & at->table_mask) != at->table_want)
@@ -671,21 +707,6 @@ NOINLINE struct hop quick_4byte(const struct space *space, uint64_t address, uns
 	return quick_shape(space, address, access, 0);
 }
 
-/* Translate if nothing is to be set or reported; page_shift 0 otherwise. */
-static inline struct hop quick(const struct space *space, uint64_t address, unsigned access)
-{
-	const struct mode *mode = space->mode;
-
-	if (unlikely(!mode || space->parent || mode->pk || (access & UMBRA_ACCESS_SHSTK)))
-		return (struct hop){0, 0};
-	switch (mode->shape) {
-	case MODE_SHAPE_8BYTE | MODE_SHAPE_LOW6: return quick_low6(space, address, access);
-	case MODE_SHAPE_8BYTE: return quick_8byte(space, address, access);
-	case 0: return quick_4byte(space, address, access);
-	default: return (struct hop){0, 0};
-	}
-}
-
 /* ACC_*, with the bits where the formats of paging have them. */
 ALWAYS_INLINE uint8_t lean_acc(const struct mode *mode, uint64_t rights, const unsigned shape)
 {
@@ -723,7 +744,7 @@ ALWAYS_INLINE unsigned walk_shape(const struct space *space, uint64_t address, u
 	out->restarts = 0;
 	out->event.kind = UMBRA_EVENT_NONE;
 	if ((shape & SHAPE_NESTED) && !(flags & WALK_NO_FINAL)) {
-		const struct hop hop = quick(space->parent, leaf.address,
+		const struct hop hop = quick(quick_kind(space->parent), space->parent, leaf.address,
 					     final_access(space->parent, access, out->acc));
 
 		if (unlikely(!hop.page_shift))
