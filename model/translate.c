@@ -201,16 +201,25 @@ static void remember_page(struct xlate *x, const struct page_rights *r, uint64_t
 	};
 
 	f.tags.global = global;
-	for (;; shift = 12) {
-		f.shift = (uint8_t)shift;
-		f.page = x->la >> shift;
-		f.gpa = gpa & ~low_bits(shift);
-		f.s2.hpa = s2->hpa & ~low_bits(shift);
-		f.s2.shift = (uint8_t)shift;
-		cache_add(&cpu->cache[FACT_PAGE], &f);
-		if (shift == 12)
-			return;
-	}
+	f.shift = f.s2.shift = (uint8_t)shift;
+	f.page = x->la >> shift;
+	f.gpa = gpa & ~low_bits(shift);
+	f.s2.hpa = s2->hpa & ~low_bits(shift);
+	cache_add(&cpu->cache[FACT_PAGE], &f);
+	if (shift > 12)
+		remember_fragment(x, f);
+}
+
+/* A large page may be cached piecemeal, and the pieces outlive it (H-114). */
+static void remember_fragment(struct xlate *x, struct fact f)
+{
+	uint64_t offset = x->la & low_bits(f.shift) & ~0xfffull;
+
+	f.shift = f.s2.shift = 12;
+	f.page = x->la >> 12;
+	f.gpa |= offset;
+	f.s2.hpa |= offset;
+	cache_add(&x->cpu->cache[FACT_PAGE], &f);
 }
 
 /* ---- the walk ---- */
@@ -514,6 +523,8 @@ static bool use_oldest_page(struct xlate *x)
 	cpu->stats.hits++;
 	if (verdict == FACT_SERVES) {
 		emit_fact(x, best);
+		if (best->shift > 12)
+			remember_fragment(x, *best);
 	} else if (verdict == FACT_DENIES) {
 		x->from_cache = true;
 		emit_pf(x, code);

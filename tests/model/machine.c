@@ -101,8 +101,9 @@ uint64_t machine_map(struct machine *m, uint64_t gva, int level, uint64_t entry)
 	for (int i = vec_top(m->paging); i > level; i--) {
 		at = machine_entry(m, gva, i);
 		if (!(machine_peek(m, at) & 1))
-			machine_poke(m, at, new_table(&m->next_table) |
-						    (m->paging == VEC_PAE && i == 3 ? 1 : 7));
+			machine_poke(m, at,
+				     new_table(&m->next_table) |
+					     (m->paging == VEC_PAE && i == 3 ? 1 : 7));
 	}
 	at = machine_entry(m, gva, level);
 	machine_poke(m, at, entry);

@@ -68,9 +68,9 @@ uint64_t machine_try(struct machine *m, uint64_t gva, unsigned access);
 /** machine_expect_legal - the legal set is exactly @want[0..count), in any order. */
 void machine_expect_legal(struct machine *m, uint64_t gva, unsigned access, unsigned count,
 			  const uint64_t *want);
-#define EXPECT_LEGAL(m, gva, access, ...)                                                    \
-	do {                                                                                 \
-		const uint64_t want_[] = {__VA_ARGS__};                                      \
+#define EXPECT_LEGAL(m, gva, access, ...)                                                      \
+	do {                                                                                   \
+		const uint64_t want_[] = {__VA_ARGS__};                                        \
 		machine_expect_legal(m, gva, access, sizeof(want_) / sizeof(want_[0]), want_); \
 	} while (0)
 

@@ -45,9 +45,9 @@ static struct model_state state_of(const struct vector *v)
 	return (struct model_state){
 		.regs = vec_regs(v),
 		.long_code = v->paging <= VEC_5LEVEL,
-		.stage2 = v->stage2 == VEC_EPT ? MODEL_EPT :
-			  v->stage2 == VEC_NPT ? MODEL_NPT :
-						 MODEL_NATIVE,
+		.stage2 = v->stage2 == VEC_EPT   ? MODEL_EPT
+			  : v->stage2 == VEC_NPT ? MODEL_NPT
+						 : MODEL_NATIVE,
 		.tag = v->stage2 != VEC_NATIVE,
 		.eptp = v->stage2 == VEC_EPT ? vec_eptp(v) : 0,
 		.mbec = v->mbec,
