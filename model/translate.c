@@ -186,6 +186,18 @@ static void remember_tables(struct xlate *x, int level)
 	}
 }
 
+/* A large page may be cached piecemeal, and the pieces outlive it (H-114). */
+static void remember_fragment(struct xlate *x, struct fact f)
+{
+	uint64_t offset = x->la & low_bits(f.shift) & ~0xfffull;
+
+	f.shift = f.s2.shift = 12;
+	f.page = x->la >> 12;
+	f.gpa |= offset;
+	f.s2.hpa |= offset;
+	cache_add(&x->cpu->cache[FACT_PAGE], &f);
+}
+
 /* A page fact of the size that both stages allow, and a 4K fragment of it. */
 static void remember_page(struct xlate *x, const struct page_rights *r, uint64_t gpa,
 			  const struct s2 *s2, unsigned guest_shift)
@@ -208,18 +220,6 @@ static void remember_page(struct xlate *x, const struct page_rights *r, uint64_t
 	cache_add(&cpu->cache[FACT_PAGE], &f);
 	if (shift > 12)
 		remember_fragment(x, f);
-}
-
-/* A large page may be cached piecemeal, and the pieces outlive it (H-114). */
-static void remember_fragment(struct xlate *x, struct fact f)
-{
-	uint64_t offset = x->la & low_bits(f.shift) & ~0xfffull;
-
-	f.shift = f.s2.shift = 12;
-	f.page = x->la >> 12;
-	f.gpa |= offset;
-	f.s2.hpa |= offset;
-	cache_add(&x->cpu->cache[FACT_PAGE], &f);
 }
 
 /* ---- the walk ---- */
