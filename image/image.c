@@ -134,7 +134,7 @@ static bool image_read_raw(struct image *image, bool guessed)
 		return parts_fail(image, image->size & ~(uint64_t)(UMBRA_PAGE_SIZE - 1),
 				  "%sraw memory of %llu bytes ends within a page, "
 				  "expected a multiple of 4096",
-				  guessed ? "no ELF file, and as " : "",
+				  guessed ? "not an ELF file, and " : "",
 				  (unsigned long long)image->size);
 	if (image->size > PARTS_GPA_END)
 		return parts_fail(image, PARTS_GPA_END,
@@ -163,7 +163,8 @@ static bool image_read(struct image *image, enum image_format format)
 
 		if (image->size >= magic->size &&
 		    memcmp(image->bytes, magic->bytes, magic->size) == 0)
-			return parts_fail(image, 0, "%s: expected an ELF core or raw memory",
+			return parts_fail(image, 0,
+					  "expected an ELF core or raw memory, but this is %s",
 					  magic->what);
 	}
 	return image_read_raw(image, true);
