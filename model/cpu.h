@@ -72,6 +72,7 @@ struct trail {
 struct seen {
 	uint64_t hpa, gpa, all, upper;
 	uint8_t level, pending;
+	bool asks, from_cache;
 };
 
 struct xlate {

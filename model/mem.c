@@ -97,15 +97,24 @@ bool mem_set_bits(const struct model_mem *mem, unsigned *hint, uint64_t hpa, uns
 		  uint64_t old, uint64_t bits)
 {
 	uint8_t *p = mem_ptr(mem, hint, hpa, size);
-	uint32_t old32 = (uint32_t)old;
+	uint64_t now = old;
+	uint32_t now32 = (uint32_t)old;
+	bool done = !p;
 
-	if (!p)
-		return true;
-	if (size == 4)
-		return __atomic_compare_exchange_n((uint32_t *)p, &old32, old32 | (uint32_t)bits,
-						   false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
-	return __atomic_compare_exchange_n((uint64_t *)p, &old, old | bits, false, __ATOMIC_SEQ_CST,
-					   __ATOMIC_SEQ_CST);
+	/* The same entry may serve at two levels of one walk, so that the bits to
+	 * set are there already: that is no change. */
+	while (!done && !((now ^ old) & ~bits)) {
+		if (size == 4) {
+			done = __atomic_compare_exchange_n((uint32_t *)p, &now32,
+							   now32 | (uint32_t)bits, false,
+							   __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+			now = now32;
+		} else {
+			done = __atomic_compare_exchange_n((uint64_t *)p, &now, now | bits, false,
+							   __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+		}
+	}
+	return done;
 }
 
 void mem_read(const struct model_mem *mem, unsigned *hint, uint64_t hpa, void *to, size_t len)

@@ -49,7 +49,7 @@ static inline uint64_t mem_entry(const struct model_mem *mem, unsigned *hint, ui
 	return __atomic_load_n((const uint64_t *)p, __ATOMIC_ACQUIRE);
 }
 
-/** mem_set_bits - locked update @old -> @old | @bits; false if no longer @old (H-58). */
+/** mem_set_bits - locked update @old -> @old | @bits; false if other bits changed (H-58). */
 bool mem_set_bits(const struct model_mem *mem, unsigned *hint, uint64_t hpa, unsigned size,
 		  uint64_t old, uint64_t bits);
 

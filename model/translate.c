@@ -317,6 +317,8 @@ static bool seen_before(struct xlate *x, const struct step *s, const struct trai
 			   .all = s->all,
 			   .upper = s->upper,
 			   .level = (uint8_t)s->level,
+			   .asks = update_asks_s2(x, s->level),
+			   .from_cache = x->from_cache,
 			   .pending = (uint8_t)pending(x, s->level)};
 
 	for (unsigned i = 0; i < x->seen_count; i++) {
@@ -324,7 +326,8 @@ static bool seen_before(struct xlate *x, const struct step *s, const struct trai
 
 		if (old->hpa == now.hpa && old->gpa == now.gpa && old->all == now.all &&
 		    old->upper == now.upper && old->level == now.level &&
-		    old->pending == now.pending)
+		    old->pending == now.pending && old->asks == now.asks &&
+		    old->from_cache == now.from_cache)
 			return true;
 	}
 	if (x->seen_count < SEEN_MAX)
