@@ -24,10 +24,9 @@
 
 /* ---- setting up ---- */
 
-/* Shadow paging shows guests no PDPTEs in memory, keys or shadow stacks:
- * there the PDPTE registers are the library's, and keys cannot be in two
- * tables' rights at once. */
-#define NOT_IN_SHADOW (UMBRA_CPU_PDPTE_MEMORY | UMBRA_CPU_PKU | UMBRA_CPU_PKS | UMBRA_CPU_SHSTK)
+/* Shadow paging shows guests no PDPTEs in memory: the registers are the
+ * library's to load. */
+#define NOT_IN_SHADOW UMBRA_CPU_PDPTE_MEMORY
 /* The guest does not see what only a hypervisor uses. */
 #define NOT_IN_GUESTS UMBRA_CPU_LAM
 

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * run.c - `umbra run [IMAGE]`: a guest's accesses on Umbra's tables and on the
+ * bare machine, compared.
+ *
+ * Without an image: the built-in guest in all its modes. A configuration is one
+ * --config; without any, the standard six. Each gives one line (for the built-in
+ * guest one per mode), and the last line has the totals.
+ *
+ * The work is in cli/trial.c and lab/; this file parses, loops and prints.
+ */
+#include "cli/cmd.h"
+#include "cli/trial.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define SETUPS_MAX 64
+#define BUILTIN_SAMPLE 20000
+
+static const struct args_symbol cachings[] = {
+	{"strict", 1u << MODEL_STRICT},
+	{"hostile", 1u << MODEL_HOSTILE},
+	{"both", 1u << MODEL_STRICT | 1u << MODEL_HOSTILE},
+	{NULL, 0},
+};
+
+struct running {
+	struct out out;
+	struct common_options common;
+	struct regs_options regs;
+	struct setup setup[SETUPS_MAX];
+	unsigned setup_count;
+	uint64_t caching, sample, seed;
+	bool sample_given;
+	const char *source;
+	struct out_table table;
+	/** Totals. */
+	uint64_t trials, skipped, accesses, faults, differences, ns, shown;
+};
+
+static bool add_setup(void *context, const char *text, char *error, size_t error_size)
+{
+	struct running *r = context;
+
+	if (r->setup_count == SETUPS_MAX) {
+		snprintf(error, error_size, "more than %u configurations", SETUPS_MAX);
+		return false;
+	}
+	return setup_parse(text, &r->setup[r->setup_count++], error, error_size);
+}
+
+static void print_differences(struct running *r, const struct trial_result *result)
+{
+	for (unsigned i = 0; i < result->example_count && r->shown < TRIAL_EXAMPLES; i++) {
+		out_progress_clear(&r->out);
+		printf("%sdifference%s: %s\n", out_style(&r->out, OUT_RED),
+		       out_style(&r->out, OUT_PLAIN), result->example[i]);
+		r->shown++;
+	}
+}
+
+static void print_row(struct running *r, const struct trial *trial, const char *guest,
+		      const struct trial_result *result)
+{
+	const struct lab_counts *c = &result->counts;
+	char sizes[16];
+
+	out_table_row(&r->table,
+		      "%s|%s|%s|%" PRIu64 "|%" PRIu64 "|%" PRIu64 "|%" PRIu64 "|%" PRIu64
+		      "|%" PRIu64 "|%" PRIu64 "|%s|%.0f|%" PRIu64,
+		      trial->setup->name, guest, trial_caching_name(trial->caching), c->accesses,
+		      c->exceptions, c->mmio,
+		      trial_faults(result) - c->exceptions + c->verdicts[UMBRA_INJECT],
+		      c->verdicts[UMBRA_EMULATE], c->tables,
+		      (c->tables * UMBRA_PAGE_SIZE + c->bytes) >> 10,
+		      trial_largest(result, sizes, sizeof(sizes)), trial_ns_per_access(result),
+		      c->differences);
+}
+
+static void report(struct running *r, const struct trial *trial, const char *guest,
+		   struct trial_result *result)
+{
+	r->trials++;
+	if (*result->skipped) {
+		r->skipped++;
+		if (r->out.json)
+			out_json(&r->out,
+				 json_pack("{s:s, s:s, s:s, s:s, s:s}", "source", r->source,
+					   "config", trial->setup->name, "guest", guest, "caching",
+					   trial_caching_name(trial->caching), "skipped",
+					   result->skipped));
+		else
+			out_table_row(&r->table, "%s|%s|%s|skipped: %s", trial->setup->name, guest,
+				      trial_caching_name(trial->caching), result->skipped);
+		return;
+	}
+	r->accesses += result->counts.accesses;
+	r->faults += trial_faults(result);
+	r->differences += result->counts.differences;
+	r->ns += result->ns;
+	if (r->out.json) {
+		json_t *line = json_pack("{s:s, s:s, s:s, s:s}", "source", r->source, "config",
+					 trial->setup->name, "guest", guest, "caching",
+					 trial_caching_name(trial->caching));
+
+		json_object_update_new(line, trial_json(result));
+		if (result->pages)
+			json_object_set_new(line, "pages", out_count(result->pages));
+		out_json(&r->out, line);
+	} else {
+		print_row(r, trial, guest, result);
+		print_differences(r, result);
+	}
+	trial_result_free(result);
+}
+
+static enum cli_status trials(struct running *r, const struct guest *guest, unsigned index,
+			      enum model_caching caching)
+{
+	const struct setup *setup = &r->setup[index];
+	struct trial trial = {
+		.setup = setup,
+		.caching = caching,
+		.seed = r->seed,
+		.sample = r->sample,
+		.out = &r->out,
+	};
+	struct trial_result result;
+	char what[96];
+
+	trial.what = what;
+	if (guest) {
+		snprintf(what, sizeof(what), "%s", setup->name);
+		if (!trial_image(&trial, "run", guest, &result))
+			return CLI_BADINPUT;
+		report(r, &trial, guest_mode_name(guest), &result);
+		return CLI_OK;
+	}
+	for (unsigned mode = 0; mode < BUILTIN_MODES; mode++) {
+		snprintf(what, sizeof(what), "%s, guest %s", setup->name, builtin_mode_name(mode));
+		trial_builtin(&trial, mode, &result);
+		report(r, &trial, builtin_mode_name(mode), &result);
+	}
+	return CLI_OK;
+}
+
+static void print_total(struct running *r)
+{
+	double ns = r->accesses ? (double)r->ns / (double)r->accesses : 0;
+
+	if (r->out.json) {
+		out_json(&r->out,
+			 json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:f}", "source", r->source,
+				   "config", "total", "trials", out_count(r->trials), "skipped",
+				   out_count(r->skipped), "accesses", out_count(r->accesses),
+				   "faults", out_count(r->faults), "differences",
+				   out_count(r->differences), "ns_per_access", ns));
+		return;
+	}
+	out_progress_clear(&r->out);
+	out_table_print(&r->table);
+	printf("%s: %" PRIu64 " accesses, %" PRIu64 " faults, %s%" PRIu64 " differences%s",
+	       r->source, r->accesses, r->faults,
+	       out_style(&r->out, r->differences ? OUT_RED : OUT_GREEN), r->differences,
+	       out_style(&r->out, OUT_PLAIN));
+	if (r->differences > r->shown)
+		printf(" (%" PRIu64 " shown)", r->shown);
+	if (r->skipped)
+		printf(", %" PRIu64 " skipped", r->skipped);
+	printf("\n");
+}
+
+static enum cli_status run_all(struct running *r, const struct guest *guest)
+{
+	enum cli_status status = CLI_OK;
+
+	if (!r->out.json)
+		out_table_init(&r->table, &r->out,
+			       "config|guest|caching|accesses|#PF|MMIO|exits|emulated|tables|KiB|"
+			       "sizes|ns|differences");
+	for (unsigned i = 0; i < r->setup_count && status == CLI_OK; i++) {
+		for (unsigned caching = 0; caching < 2 && status == CLI_OK; caching++) {
+			if (r->caching >> caching & 1)
+				status = trials(r, guest, i, caching);
+		}
+	}
+	if (status == CLI_OK)
+		print_total(r);
+	if (status == CLI_OK && r->differences)
+		status = CLI_FINDING;
+	return status;
+}
+
+int cmd_run(int argc, char **argv)
+{
+	struct running r = {
+		.regs = REGS_OPTIONS_DEFAULT,
+		.caching = 1u << MODEL_STRICT,
+		.seed = 1,
+	};
+	struct args_option common_args[COMMON_OPTION_COUNT], regs_args[REGS_OPTION_COUNT];
+	const struct args_option own[] = {
+		{.name = "config",
+		 .letter = 'c',
+		 .kind = ARGS_CALL,
+		 .metavar = "KEY=VALUE,...",
+		 .help = "a configuration (default: the standard six)",
+		 .call = add_setup,
+		 .context = &r},
+		{.name = "caching",
+		 .kind = ARGS_CHOICE,
+		 .metavar = "KIND",
+		 .help = "of the machine model: strict, hostile or both (default strict)",
+		 .symbols = cachings,
+		 .number = &r.caching},
+		{.name = "sample",
+		 .kind = ARGS_NUMBER,
+		 .metavar = "N",
+		 .help = "N random pages of the image, or accesses of each built-in guest; 0: all",
+		 .number = &r.sample,
+		 .given = &r.sample_given},
+		{.name = "seed",
+		 .kind = ARGS_NUMBER,
+		 .metavar = "N",
+		 .help = "of what is random (default 1)",
+		 .number = &r.seed},
+	};
+	struct args_spec spec = {
+		.name = "run",
+		.synopsis = "[IMAGE]",
+		.summary =
+			"Put a guest's accesses through the MMU and compare with the bare machine.",
+		.details = setup_help,
+		.groups = {{own, sizeof(own) / sizeof(own[0])},
+			   {regs_args, REGS_OPTION_COUNT},
+			   {common_args, COMMON_OPTION_COUNT}},
+		.rest_max = 1,
+	};
+	struct guest guest;
+	enum cli_status status;
+
+	regs_options(&r.regs, regs_args);
+	common_options(&r.common, common_args);
+	if (!args_parse(&spec, argc, argv))
+		return spec.status;
+	if (!r.setup_count) {
+		setup_standard(r.setup);
+		r.setup_count = SETUP_STANDARD_COUNT;
+	}
+	out_init(&r.out, r.common.json, r.common.quiet);
+	if (!spec.rest_count) {
+		r.source = "built-in guest";
+		if (!r.sample_given)
+			r.sample = BUILTIN_SAMPLE;
+		return out_finish(&r.out, run_all(&r, NULL));
+	}
+	r.source = spec.rest[0];
+	status = guest_open(&guest, "run", spec.rest[0], &r.regs);
+	if (status != CLI_OK)
+		return status;
+	status = run_all(&r, &guest);
+	guest_close(&guest);
+	return out_finish(&r.out, status);
+}
