@@ -280,9 +280,7 @@ static void present(struct bits_writer *w, struct spte *s)
 			     (unsigned long long)entry_table(kind, w->value).v);
 	if (s->leaf)
 		state(w, s, tracked);
-	/* A tracked EPT entry is not present to the hardware, which then checks nothing. */
-	if (!tracked)
-		bits_reserved(w, &s->mode, level);
+	bits_reserved(w, &s->mode, level);
 	leftovers(w, s);
 }
 

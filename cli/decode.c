@@ -205,16 +205,36 @@ static char *trim(char *text)
 	return text;
 }
 
+/* Reads a line into @line; its length without the newline, or -1 at the end. What
+ * does not fit is cut, which the length tells. */
+static long read_line(char *line, size_t size)
+{
+	long length = 0;
+	int c;
+
+	while ((c = getchar()) != EOF && c != '\n') {
+		if ((size_t)length < size - 1)
+			line[length] = (char)c;
+		length++;
+	}
+	line[(size_t)length < size ? (size_t)length : size - 1] = 0;
+	return c == EOF && !length ? -1 : length;
+}
+
 static enum cli_status describe_stdin(struct decode *d)
 {
 	char line[256], error[200], *text;
 	uint64_t value;
+	long length;
 
-	for (unsigned long number = 1; fgets(line, sizeof(line), stdin); number++) {
-		if (!strchr(line, '\n') && strlen(line) == sizeof(line) - 1)
+	for (unsigned long number = 1; (length = read_line(line, sizeof(line))) >= 0; number++) {
+		if ((size_t)length >= sizeof(line))
 			return cli_error(CLI_BADINPUT,
 					 "decode: stdin line %lu: longer than %zu bytes", number,
-					 sizeof(line) - 2);
+					 sizeof(line) - 1);
+		if (strlen(line) != (size_t)length)
+			return cli_error(CLI_BADINPUT, "decode: stdin line %lu: a NUL byte",
+					 number);
 		text = trim(line);
 		if (!*text || *text == '#')
 			continue;

@@ -183,6 +183,9 @@ static_assert((EPT_SAVED_73 & ~(EPT_RIGHTS | EPT_USER_EXEC)) == 0 && (EPT_SAVED_
 static_assert(((NONPRESENT | FROZEN_612 | FROZEN_004) & (MMU_PRESENT | EPT_RIGHTS)) == 0,
 	      "empty entries are not present");
 static_assert((FROZEN_004 & EPT_USER_EXEC) == 0, "not present with MBEC either");
+static_assert(((FROZEN_612 ^ NONPRESENT) & ALLOWED_612) == 0 &&
+		      ((FROZEN_004 ^ NONPRESENT) & ALLOWED_004) == 0,
+	      "what no empty entry matches, no frozen one does");
 static_assert(FROZEN_612 != NONPRESENT && FROZEN_004 != NONPRESENT, "frozen is not empty");
 
 /* the generation, the MMU-present bit and the MMIO mask share the entry. */
@@ -264,7 +267,7 @@ static bool mmio_legal(const struct entry_kind *kind, uint64_t value, uint64_t m
 
 	return mask && !(mask & ~layout->mmio_allowed) && !(value & ~mask) &&
 	       !(access & (mask | gfn | ~layout->mmio_allowed)) && !(mask & gfn) &&
-	       (layout->frozen & mask) != value && (layout->nonpresent & mask) != value;
+	       (layout->nonpresent & mask) != value;
 }
 
 bool entry_set_mmio(struct entry_kind *kind, uint64_t value, uint64_t mask, uint64_t access)

@@ -211,7 +211,7 @@ static const struct hardware ept_hardware[] = {
 
 typedef const char *use_fn(unsigned generation, bool ept, unsigned bit);
 
-static bool same(use_fn *use, bool ept, unsigned a, unsigned b)
+static bool same_use(use_fn *use, bool ept, unsigned a, unsigned b)
 {
 	for (unsigned g = 0; g < G; g++) {
 		if (strcmp(use(g, ept, a), use(g, ept, b)) != 0)
@@ -233,7 +233,7 @@ static void bit_table(use_fn *use, bool ept)
 		while (1) {
 			unsigned low = high;
 
-			while (low > h->low && same(use, ept, high, low - 1))
+			while (low > h->low && same_use(use, ept, high, low - 1))
 				low--;
 			put("| %s | %s |", ranges((2ull << high) - (1ull << low)), h->name);
 			for (unsigned g = 0; g < G; g++)
@@ -661,28 +661,31 @@ static void write_document(void)
 	worked_chapter();
 }
 
-/* 0: equal. */
+/* Is @file the document? */
+static bool same_text(FILE *file)
+{
+	for (size_t i = 0; i < length; i++) {
+		if (fgetc(file) != (unsigned char)document[i])
+			return false;
+	}
+	return fgetc(file) == EOF;
+}
+
 static int check(const char *path)
 {
 	FILE *file = fopen(path, "rb");
-	char *text = malloc(length + 1);
-	size_t size;
+	bool same;
 
-	if (!file || !text) {
+	if (!file) {
 		fprintf(stderr, "gen_spte: cannot read %s\n", path);
 		return 1;
 	}
-	size = fread(text, 1, length + 1, file);
+	same = same_text(file);
 	fclose(file);
-	if (size != length || memcmp(text, document, length) != 0) {
-		fprintf(stderr,
-			"gen_spte: %s is stale: write it anew with BUILD/.../gen_spte > %s\n", path,
+	if (!same)
+		fprintf(stderr, "gen_spte: %s is stale, write it anew: gen_spte > %s\n", path,
 			path);
-		free(text);
-		return 1;
-	}
-	free(text);
-	return 0;
+	return !same;
 }
 
 int main(int argc, char **argv)

@@ -558,7 +558,7 @@ static unsigned legal_acc(const struct entry_kind *kind, unsigned acc)
 static bool decodes(const struct entry_kind *kind, const struct entry_leaf *leaf, uint64_t entry)
 {
 	bool ept = kind->layout->ept;
-	bool hardware_ad = kind->ad && (leaf->ad != ENTRY_AD_DISABLED || !ept);
+	bool hardware_ad = !ept || (kind->ad && leaf->ad != ENTRY_AD_DISABLED);
 	bool keeps_ad = hardware_ad || kind->layout->software_ad;
 	unsigned acc = legal_acc(kind, leaf->acc);
 	bool write = acc & ACC_WRITE && leaf->host_writable && leaf->mmu_writable;
