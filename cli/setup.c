@@ -24,6 +24,7 @@ enum key {
 	KEY_AD,
 	KEY_SKEW,
 	KEY_PAGES,
+	KEY_WITHOUT,
 	KEY_COUNT
 };
 
@@ -48,6 +49,7 @@ static const struct args_key keys[KEY_COUNT] = {
 	[KEY_AD] = {.name = "ad", .kind = ARGS_BOOL},
 	[KEY_SKEW] = {.name = "skew", .kind = ARGS_BOOL},
 	[KEY_PAGES] = {.name = "limit", .kind = ARGS_NUMBER, .min = 64, .max = 1u << 30},
+	[KEY_WITHOUT] = {.name = "without", .kind = ARGS_SYMBOLS, .symbols = regs_features},
 };
 
 const char setup_help[] =
@@ -61,7 +63,8 @@ const char setup_help[] =
 	"  mbec=0|1 gmet=0|1  execution control by guest mode (default 0)\n"
 	"  ad=0|1             EPT Accessed and Dirty bits (default 1)\n"
 	"  skew=0|1           host memory 4 KiB off the guest's alignment (default 0)\n"
-	"  limit=N            table pages at once (default: no limit)";
+	"  limit=N            table pages at once (default: no limit)\n"
+	"  without=pku,shstk  features that the CPU lacks";
 
 static bool check(const struct args_value *v, char *error, size_t error_size)
 {
@@ -95,6 +98,7 @@ static void make(const struct args_value *v, struct setup *setup)
 			    (unsigned)v[KEY_MAXPHYADDR].number);
 	if (!v[KEY_AD].number)
 		lab->cpu.features &= ~UMBRA_CPU_EPT_AD;
+	lab->cpu.features &= ~(uint32_t)v[KEY_WITHOUT].number;
 	lab->paging = !tdp ? UMBRA_PAGING_SHADOW : amd ? UMBRA_PAGING_NPT : UMBRA_PAGING_EPT;
 	lab->levels = tdp ? (uint8_t)v[KEY_HOST].number : 0;
 	lab->layout = (enum umbra_layout)v[KEY_LAYOUT].number;
@@ -131,6 +135,8 @@ static void name(const struct args_value *v, struct setup *setup)
 			value = page_sizes[v[i].number - 1].name;
 		else if (i == KEY_LAYOUT)
 			value = layouts[v[i].number].name;
+		else if (i == KEY_WITHOUT)
+			snprintf(number, sizeof(number), "0x%llx", (unsigned long long)v[i].number);
 		snprintf(setup->name + used, size - used, " %s=%s", keys[i].name, value);
 	}
 }
