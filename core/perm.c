@@ -36,8 +36,9 @@ static struct need need_ept(uint32_t flags, unsigned kind)
 	return need;
 }
 
-static struct need need_paging(uint32_t flags, unsigned kind)
+static struct need need_paging(const struct mode *mode, unsigned kind)
 {
+	const uint32_t flags = mode->flags, exec_when = mode->format->exec_when;
 	const bool gmet = flags & MODE_GMET;
 	struct need need = {0, 0};
 
@@ -50,7 +51,7 @@ static struct need need_paging(uint32_t flags, unsigned kind)
 	if ((kind & KIND_USER) && !gmet)
 		need.have |= ACC_USER;
 	if (kind & KIND_FETCH) {
-		if (flags & MODE_NX)
+		if ((flags & exec_when) == exec_when)
 			need.have |= ACC_EXEC;
 		if (!(kind & KIND_USER) && (gmet || (flags & MODE_SMEP)))
 			need.lack |= ACC_USER;
@@ -84,7 +85,7 @@ void perm_bind(struct mode *mode)
 
 	for (unsigned kind = 0; kind < 16; kind++) {
 		const struct need need =
-			ept ? need_ept(mode->flags, kind) : need_paging(mode->flags, kind);
+			ept ? need_ept(mode->flags, kind) : need_paging(mode, kind);
 
 		by_kind[kind] = allow_raw(mode, need);
 		mode->deny[kind] = 0;
