@@ -71,15 +71,6 @@ static bool set_value(const struct args_option *o, const char *text, char *error
 	return ok;
 }
 
-static const char *of_kind(enum args_kind kind)
-{
-	switch (kind) {
-	case ARGS_COUNT: return "may be repeated";
-	case ARGS_CALL: return "may be repeated";
-	default: return NULL;
-	}
-}
-
 static enum cli_status help(const struct args_spec *spec)
 {
 	printf("Usage: umbra %s [OPTION...]%s%s\n\n%s\n", spec->name, *spec->synopsis ? " " : "",
@@ -90,14 +81,15 @@ static enum cli_status help(const struct args_spec *spec)
 	for (unsigned g = 0; g < ARGS_GROUP_MAX; g++) {
 		for (unsigned i = 0; i < spec->groups[g].count; i++) {
 			const struct args_option *o = &spec->groups[g].options[i];
-			const char *more = of_kind(o->kind);
+			bool repeats =
+				o->kind == ARGS_COUNT || (o->kind == ARGS_CALL && !o->single);
 			char left[48];
 
 			snprintf(left, sizeof(left), "%c%c%s--%s%s%s", o->letter ? '-' : ' ',
 				 o->letter ? o->letter : ' ', o->letter ? ", " : "  ", o->name,
 				 takes_value(o) ? " " : "", takes_value(o) ? o->metavar : "");
-			printf("  %-28s %s%s%s%s\n", left, o->help, more ? " (" : "",
-			       more ? more : "", more ? ")" : "");
+			printf("  %-28s %s%s\n", left, o->help,
+			       repeats ? " (may be repeated)" : "");
 		}
 	}
 	printf("      %-24s %s\n", "--help", "this text");

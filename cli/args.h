@@ -77,7 +77,7 @@ enum args_kind {
 	ARGS_SYMBOLS, /* several of .symbols */
 	ARGS_CHOICE, /* one of .symbols */
 	ARGS_TEXT, /* taken as it is */
-	ARGS_CALL, /* .call parses it; may be given more than once */
+	ARGS_CALL, /* .call parses it; may be given more than once unless .single */
 };
 
 /** struct args_key - one key that args_config() accepts. */
@@ -123,6 +123,8 @@ struct args_option {
 	const char **text;
 	bool (*call)(void *context, const char *text, char *error, size_t error_size);
 	void *context;
+	/** ARGS_CALL: --help does not say that it may be repeated. */
+	bool single;
 	/** Set when the option occurs; may be NULL. */
 	bool *given;
 };
