@@ -237,7 +237,9 @@ void bits_describe(const struct bits_request *request, uint64_t value, struct bi
 		.conditions = request->flags,
 	};
 
-	*report = (struct bits_report){0};
+	report->level = 0;
+	report->summary[0] = 0;
+	report->field_count = report->finding_count = 0;
 	if (bits_top(request)) {
 		report->level = request->level ? request->level : 1;
 		if (report->level > bits_top(request))

@@ -83,6 +83,7 @@ struct bits_report {
 	/** As used (request->level cut to the format); 0 where there are no levels. */
 	unsigned level;
 	char summary[BITS_TEXT];
+	/** Fields and findings beyond these counts hold anything. */
 	unsigned field_count, finding_count;
 	struct bits_field field[BITS_FIELD_MAX]; /* ascending */
 	struct bits_finding finding[BITS_FINDING_MAX];

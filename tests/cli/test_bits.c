@@ -525,7 +525,7 @@ static void check_report(const struct bits_request *r, uint64_t value)
 static void test_random(void **state)
 {
 	const char *scale = getenv("UMBRA_TEST_SCALE");
-	unsigned count = scale && !strcmp(scale, "small") ? 100000 : 1000000;
+	unsigned count = scale && !strcmp(scale, "small") ? 50000 : 300000;
 	uint64_t seed = 0x5eedb175;
 
 	(void)state;
