@@ -34,6 +34,106 @@ void compare_report(struct lab *lab, struct lab_difference *difference)
 		lab->found(lab->context, difference);
 }
 
+/* ---- guest tables ---- */
+
+/* Guest tables, a bit per page of each memory, for speculating CPUs. */
+struct tables {
+	struct lab *lab;
+	uint8_t *bits[LAB_MEMORY_MAX];
+};
+
+static const void *table_at(void *context, umbra_gpa gpa, size_t size)
+{
+	struct tables *tables = context;
+	unsigned index;
+
+	if (lab_place_of(tables->lab, gpa, &index) == LAB_NOTHING)
+		return NULL;
+	if (gpa.v - tables->lab->memory[index].base.v + size > tables->lab->memory[index].size)
+		return NULL;
+	return lab_bytes(tables->lab, gpa);
+}
+
+static bool table_leaf(void *context, const struct scan_leaf *leaf)
+{
+	(void)context;
+	(void)leaf;
+	return true;
+}
+
+static bool table_note(void *context, const struct scan_note *note)
+{
+	struct tables *tables = context;
+	unsigned index;
+	uint64_t page;
+
+	if (note->kind != SCAN_TABLE ||
+	    lab_place_of(tables->lab, note->gpa, &index) == LAB_NOTHING || !tables->bits[index])
+		return true;
+	page = (note->gpa.v - tables->lab->memory[index].base.v) / UMBRA_PAGE_SIZE;
+	tables->bits[index][page / 8] |= (uint8_t)(1u << page % 8);
+	return true;
+}
+
+static void find_tables(struct tables *tables)
+{
+	struct umbra_cpu cpu = lab_guest_cpu(&tables->lab->config);
+	struct scan scan = {
+		.regs = lab_regs(tables->lab),
+		.cpu = &cpu,
+		.context = tables,
+		.at = table_at,
+		.leaf = table_leaf,
+		.note = table_note,
+	};
+
+	for (unsigned i = 0; i < tables->lab->memory_count; i++)
+		tables->bits[i] = calloc(tables->lab->memory[i].size / UMBRA_PAGE_SIZE / 8 + 1, 1);
+	scan_run(&scan);
+}
+
+static void forget_tables(struct tables *tables)
+{
+	for (unsigned i = 0; i < LAB_MEMORY_MAX; i++)
+		free(tables->bits[i]);
+}
+
+/* Do the machine's choices allow more Accessed bits than the BARE machine sets? */
+static bool may_mark(const struct lab *lab)
+{
+	const unsigned more = MODEL_A_ON_FAULT | MODEL_A_ON_DENIED |
+			      (lab->config.caching == MODEL_HOSTILE ? MODEL_SPECULATE : 0);
+
+	return lab->config.choices & more;
+}
+
+/* May such a CPU have made the @size bytes at @gpa out of those of the BARE one?
+ * A and P are both in an entry's first byte. */
+static bool only_marked(const struct tables *tables, umbra_gpa gpa, const uint8_t *bare,
+			const uint8_t *umbra, size_t size)
+{
+	const unsigned entry = lab_regs(tables->lab)->cr4 & UMBRA_CR4_PAE ? 8 : 4;
+	const unsigned accessed = 1u << 5, present = 1;
+
+	for (size_t i = 0; i < size; i++) {
+		uint64_t at = gpa.v + i, page;
+		unsigned index;
+
+		if (bare[i] == umbra[i])
+			continue;
+		if (at % entry || umbra[i] != (bare[i] | accessed) || !(bare[i] & present) ||
+		    lab_place_of(tables->lab, (umbra_gpa){at}, &index) == LAB_NOTHING ||
+		    !tables->bits[index])
+			return false;
+		page = (at - tables->lab->memory[index].base.v) / UMBRA_PAGE_SIZE;
+		if (!(tables->bits[index][page / 8] >> page % 8 & 1))
+			return false;
+	}
+	return true;
+}
+
+/* ---- outcomes ---- */
+
 static bool same_event(const struct umbra_event *a, const struct umbra_event *b)
 {
 	if (a->kind != b->kind)
@@ -53,22 +153,71 @@ static bool same_pieces(const struct lab_side *a, const struct lab_side *b)
 	return true;
 }
 
-static bool same_memory(const struct lab *lab, const struct lab_side *side)
+/* The bytes of both memories at an access's pieces. @tables: NULL, or what may differ. */
+static bool same_memory(const struct lab *lab, const struct lab_side *side,
+			const struct tables *tables)
 {
 	for (unsigned i = 0; i < side->piece_count; i++) {
 		const struct lab_piece *piece = &side->piece[i];
 		const struct lab_memory *m;
 		unsigned index;
 		uint64_t offset;
+		const uint8_t *bare, *umbra;
 
 		if (lab_place_of(lab, piece->gpa, &index) == LAB_NOTHING)
 			continue;
 		m = &lab->memory[index];
 		offset = piece->gpa.v - m->base.v;
-		if (memcmp((uint8_t *)m->bare + offset, (uint8_t *)m->umbra + offset, piece->size))
+		bare = (uint8_t *)m->bare + offset;
+		umbra = (uint8_t *)m->umbra + offset;
+		if (memcmp(bare, umbra, piece->size) &&
+		    !(tables && only_marked(tables, piece->gpa, bare, umbra, piece->size)))
 			return false;
 	}
 	return true;
+}
+
+/* The bytes read. */
+static bool same_data(const struct lab_side *bare, const struct lab_side *umbra,
+		      const struct tables *tables)
+{
+	unsigned at = 0;
+
+	if (!memcmp(bare->data, umbra->data, sizeof(bare->data)))
+		return true;
+	for (unsigned i = 0; i < bare->piece_count; i++) {
+		const struct lab_piece *piece = &bare->piece[i];
+
+		if (memcmp(bare->data + at, umbra->data + at, piece->size) &&
+		    !(tables && only_marked(tables, piece->gpa, bare->data + at, umbra->data + at,
+					    piece->size)))
+			return false;
+		at += piece->size;
+	}
+	return true;
+}
+
+static bool same_bytes(const struct lab *lab, const struct lab_access *access,
+		       const struct lab_side *bare, const struct lab_side *umbra,
+		       const struct tables *tables)
+{
+	return same_data(bare, umbra, tables) &&
+	       (!(access->access & UMBRA_ACCESS_WRITE) || same_memory(lab, bare, tables));
+}
+
+/* The same bytes, but for Accessed bits that the machine was free to set. */
+static bool equal_bytes(struct lab *lab, const struct lab_access *access,
+			const struct lab_side *bare, const struct lab_side *umbra)
+{
+	struct tables tables = {.lab = lab};
+	bool same = same_bytes(lab, access, bare, umbra, NULL);
+
+	if (same || !may_mark(lab))
+		return same;
+	find_tables(&tables);
+	same = same_bytes(lab, access, bare, umbra, &tables);
+	forget_tables(&tables);
+	return same;
 }
 
 bool compare_sides(struct lab *lab, const char *kind, const struct lab_access *access,
@@ -80,11 +229,11 @@ bool compare_sides(struct lab *lab, const char *kind, const struct lab_access *a
 	if (same && bare->end == LAB_EXCEPTION)
 		same = same_event(&bare->event, &umbra->event);
 	if (same && bare->end == LAB_DONE) {
-		same = same_pieces(bare, umbra) &&
-		       !memcmp(bare->data, umbra->data, sizeof(bare->data));
-		if (same && access->access & UMBRA_ACCESS_WRITE && !same_memory(lab, bare)) {
+		same = same_pieces(bare, umbra);
+		if (same && !equal_bytes(lab, access, bare, umbra)) {
 			same = false;
-			difference.what = "the bytes stored differ";
+			if (access->access & UMBRA_ACCESS_WRITE)
+				difference.what = "the bytes stored differ";
 		}
 	}
 	if (same)
@@ -144,79 +293,6 @@ static void written(const struct pagemap *map, const uint8_t *at, unsigned count
 	}
 }
 
-/* Guest tables, a bit per page of each memory, for speculating CPUs. */
-struct tables {
-	struct lab *lab;
-	uint8_t *bits[LAB_MEMORY_MAX];
-};
-
-static const void *table_at(void *context, umbra_gpa gpa, size_t size)
-{
-	struct tables *tables = context;
-	unsigned index;
-
-	if (lab_place_of(tables->lab, gpa, &index) == LAB_NOTHING)
-		return NULL;
-	if (gpa.v - tables->lab->memory[index].base.v + size > tables->lab->memory[index].size)
-		return NULL;
-	return lab_bytes(tables->lab, gpa);
-}
-
-static bool table_leaf(void *context, const struct scan_leaf *leaf)
-{
-	(void)context;
-	(void)leaf;
-	return true;
-}
-
-static bool table_note(void *context, const struct scan_note *note)
-{
-	struct tables *tables = context;
-	unsigned index;
-	uint64_t page;
-
-	if (note->kind != SCAN_TABLE ||
-	    lab_place_of(tables->lab, note->gpa, &index) == LAB_NOTHING || !tables->bits[index])
-		return true;
-	page = (note->gpa.v - tables->lab->memory[index].base.v) / UMBRA_PAGE_SIZE;
-	tables->bits[index][page / 8] |= (uint8_t)(1u << page % 8);
-	return true;
-}
-
-static void find_tables(struct tables *tables)
-{
-	struct umbra_cpu cpu = lab_guest_cpu(&tables->lab->config);
-	struct scan scan = {
-		.regs = lab_regs(tables->lab),
-		.cpu = &cpu,
-		.context = tables,
-		.at = table_at,
-		.leaf = table_leaf,
-		.note = table_note,
-	};
-
-	for (unsigned i = 0; i < tables->lab->memory_count; i++)
-		tables->bits[i] = calloc(tables->lab->memory[i].size / UMBRA_PAGE_SIZE / 8 + 1, 1);
-	scan_run(&scan);
-}
-
-/* May a speculating CPU have made @bare into @umbra? */
-static bool speculated(const struct tables *tables, unsigned index, uint64_t page, uint64_t bare,
-		       uint64_t umbra)
-{
-	const struct umbra_regs *regs = lab_regs(tables->lab);
-	const bool narrow = !(regs->cr4 & UMBRA_CR4_PAE);
-	const uint64_t accessed = 1u << 5, present = 1;
-	uint64_t more = bare ^ umbra, allowed = 0;
-
-	if (!tables->bits[index] || !(tables->bits[index][page / 8] >> page % 8 & 1))
-		return false;
-	allowed |= bare & present ? accessed : 0;
-	if (narrow)
-		allowed |= (bare >> 32 & present ? accessed : 0) << 32;
-	return !(more & ~allowed) && !(bare & more);
-}
-
 static uint64_t compare_page(struct lab *lab, const struct tables *tables, unsigned index,
 			     uint64_t page)
 {
@@ -235,7 +311,8 @@ static uint64_t compare_page(struct lab *lab, const struct tables *tables, unsig
 		if (difference.bare_value == difference.umbra_value)
 			continue;
 		if (tables &&
-		    speculated(tables, index, page, difference.bare_value, difference.umbra_value))
+		    only_marked(tables, (umbra_gpa){m->base.v + page * UMBRA_PAGE_SIZE + i},
+				bare + i, umbra + i, 8))
 			continue;
 		count++;
 		difference.gpa.v = m->base.v + page * UMBRA_PAGE_SIZE + i;
@@ -246,14 +323,12 @@ static uint64_t compare_page(struct lab *lab, const struct tables *tables, unsig
 
 uint64_t lab_compare_memory(struct lab *lab)
 {
-	const bool speculates =
-		lab->config.caching == MODEL_HOSTILE && lab->config.choices & MODEL_SPECULATE;
-	const bool a_more = lab->config.choices & (MODEL_A_ON_FAULT | MODEL_A_ON_DENIED);
+	const bool marks = may_mark(lab);
 	struct pagemap map = {.fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC)};
 	struct tables tables = {.lab = lab};
 	uint64_t count = 0;
 
-	if (speculates || a_more)
+	if (marks)
 		find_tables(&tables);
 	for (unsigned i = 0; i < lab->memory_count; i++) {
 		const struct lab_memory *m = &lab->memory[i];
@@ -268,13 +343,11 @@ uint64_t lab_compare_memory(struct lab *lab)
 			written(&map, (uint8_t *)m->umbra + page * UMBRA_PAGE_SIZE, n, look);
 			for (unsigned k = 0; k < n; k++)
 				if (look[k])
-					count += compare_page(lab,
-							      speculates || a_more ? &tables : NULL,
-							      i, page + k);
+					count += compare_page(lab, marks ? &tables : NULL, i,
+							      page + k);
 		}
 	}
-	for (unsigned i = 0; i < lab->memory_count; i++)
-		free(tables.bits[i]);
+	forget_tables(&tables);
 	if (map.fd >= 0)
 		close(map.fd);
 	return count;
