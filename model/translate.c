@@ -135,8 +135,14 @@ static bool set_flags(struct xlate *x, int level, uint64_t set)
 		}
 		if (!allowed || x->restart)
 			return false;
-		if (!x->set)
-			t->s2 = answers[0].s2;
+		/* The entry was read through an old mapping and is elsewhere now: the
+		 * CPU forgets that mapping and looks again (it always may, H-110). */
+		if (!x->set && answers[0].s2.hpa != t->s2.hpa) {
+			flush_s2_fault(cpu, t->gpa, false, x->la);
+			flush_pf(cpu, x->la);
+			x->restart = true;
+			return false;
+		}
 	}
 	if (x->set)
 		return true;

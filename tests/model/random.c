@@ -249,11 +249,13 @@ static void control(struct fuzz *f)
 static bool same(const struct model_outcome *legal, const struct model_outcome *o)
 {
 	/* U-21: of a table fault only the page is sure. */
-	unsigned exact = o->event.kind == UMBRA_EVENT_NPF && o->event.code & UMBRA_NPF_TABLE ? 12 : 0;
+	unsigned exact =
+		o->event.kind == UMBRA_EVENT_NPF && o->event.code & UMBRA_NPF_TABLE ? 12 : 0;
 
 	if (legal->event.kind != o->event.kind || legal->piece_count != o->piece_count ||
 	    (legal->event.code ^ o->event.code) & legal->code_defined ||
-	    legal->event.gva.v != o->event.gva.v || legal->event.gpa.v >> exact != o->event.gpa.v >> exact)
+	    legal->event.gva.v != o->event.gva.v ||
+	    legal->event.gpa.v >> exact != o->event.gpa.v >> exact)
 		return false;
 	for (unsigned i = 0; i < o->piece_count; i++)
 		if (legal->piece[i].hpa.v != o->piece[i].hpa.v ||
@@ -300,8 +302,7 @@ static void do_access(struct fuzz *f)
 		.access = kinds[rnd(f, cet ? 11 : 8)],
 	};
 	bool on_strict = one_in(f, 6);
-	bool a_matters = f->m.paging == VEC_PAE || f->m.host_paging == VEC_PAE ||
-			 f->m.state.rogpt;
+	bool a_matters = f->m.paging == VEC_PAE || f->m.host_paging == VEC_PAE || f->m.state.rogpt;
 	struct model_cpu *cpu = on_strict ? f->strict : f->m.cpu;
 	unsigned n_strict = model_legal(f->strict, &a, strict, LEGAL_MAX);
 	unsigned n_hostile = model_legal(f->m.cpu, &a, hostile, LEGAL_MAX);
