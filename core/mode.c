@@ -202,10 +202,11 @@ static void bind_rights(struct mode *mode)
 				format->level[level].accessed >> format->level[level].rights_shift;
 	}
 
-	/* H-55: SMEP, or NXE in a format that has the bit. */
+	/* H-55: SMEP, or NXE in a format that has the bit. H-95: NXE. */
 	mode->fetch_code = 0;
 	if (format->family == FORMAT_PAGING &&
-	    ((mode->flags & MODE_SMEP) || (mode->exec && (mode->flags & MODE_NX))))
+	    ((mode->flags & MODE_SMEP) ||
+	     ((mode->flags & MODE_NX) && (mode->exec || (mode->flags & MODE_NPT)))))
 		mode->fetch_code = UMBRA_PF_I;
 }
 
@@ -223,6 +224,7 @@ static void bind_stage2(struct mode *mode)
 		stage2->final_user_acc = mode->flags & MODE_MBEC ? ACC_USER : 0;
 	} else {
 		table |= UMBRA_ACCESS_USER;
+		stage2->final_set_data = UMBRA_ACCESS_USER;
 		if (mode->flags & MODE_GMET)
 			stage2->final_keep |= UMBRA_ACCESS_USER;
 		else

@@ -60,8 +60,9 @@ struct mode_level {
 struct mode_stage2 {
 	/** Access flags of a read of a guest table entry, and of an A/D update. */
 	uint8_t table_read, table_update;
-	/** Final access: flags kept of the original, flags always set. */
-	uint8_t final_keep, final_set;
+	/** Final access: flags kept of the original, flags always set, and set
+	 * unless it is a fetch (GMET: only fetches have a mode of their own). */
+	uint8_t final_keep, final_set, final_set_data;
 	/** Final access: USER when these rights of the first stage hold (MBEC). */
 	uint8_t final_user_acc;
 };

@@ -18,9 +18,9 @@
  * are walked the same way: quick(), and through() when it gives up.
  *
  * Invariants:
- *  - memory changes only by compare-exchange of A/D bits, after every check of
- *    this space has passed (G-35) and before the result goes through the parent
- *    (H-94; U-5 allows it); a lost race starts all over;
+ *  - memory changes only by compare-exchange of A/D bits, from the top down, after
+ *    every check of this space has passed (G-35) and before the result goes
+ *    through the parent (H-94; U-5 allows it); a lost race starts all over;
  *  - entries are read in one piece;
  *  - rights accumulate raw, at the places that struct format gives: the ACC_*
  *    values are made once, at the end.
@@ -230,6 +230,7 @@ static inline unsigned final_access(const struct space *parent, unsigned access,
 		return access;
 	stage2 = &parent->mode->stage2;
 	return (access & stage2->final_keep) | stage2->final_set |
+	       (access & UMBRA_ACCESS_FETCH ? 0 : stage2->final_set_data) |
 	       (acc & stage2->final_user_acc ? UMBRA_ACCESS_USER : 0);
 }
 
@@ -343,39 +344,32 @@ static uint64_t to_mark(const struct mode *mode, const struct walk *out, unsigne
 	return want & ~out->entry[level];
 }
 
-/* May the entries be written, as far as the parent is concerned (H-74, H-98)? */
-static bool may_mark(const struct space *space, uint64_t address, unsigned access, unsigned flags,
+/* May the entry of @level be written, as far as the parent is concerned (H-74, H-98)? */
+static bool may_mark(const struct space *space, uint64_t address, unsigned level, unsigned flags,
 		     struct walk *out, const struct stage *stage)
 {
-	const struct space *parent = space->parent;
-	unsigned update;
+	const struct mode *parent = space->parent ? space->parent->mode : NULL;
+	struct hop hop;
 
-	if (!parent || !parent->mode)
+	/* Reading the entry was a write already. */
+	if (!parent || parent->stage2.table_update == parent->stage2.table_read)
 		return true;
-	update = parent->mode->stage2.table_update;
-	if (update == parent->mode->stage2.table_read)
-		return true;
-	for (unsigned level = space->mode->top; level >= out->level; level--) {
-		struct hop hop;
-
-		if (!to_mark(space->mode, out, level, access))
-			continue;
-		hop = table_hop(space, address, out->entry_address[level], update, flags, out,
-				stage);
-		if (!hop.page_shift)
-			return false;
+	hop = table_hop(space, address, out->entry_address[level], parent->stage2.table_update,
+			flags, out, stage);
+	if (hop.page_shift)
 		out->entry_final[level] = hop.address;
-	}
-	return true;
+	return hop.page_shift;
 }
 
 /*
  * Set A/D bits from the top down (G-35). In memory that may not be written they
  * are left as they are (G-36).
  */
-static unsigned mark(const struct space *space, unsigned access, struct walk *out)
+static unsigned mark(const struct space *space, uint64_t address, unsigned access, unsigned flags,
+		     struct walk *out, const struct stage *stage)
 {
 	const struct mode *mode = space->mode;
+	const uint64_t dirty = mode->level[out->level].dirty;
 
 	for (unsigned level = mode->top; level >= out->level; level--) {
 		const uint64_t bits = to_mark(mode, out, level, access);
@@ -383,9 +377,13 @@ static unsigned mark(const struct space *space, unsigned access, struct walk *ou
 
 		if (!bits)
 			continue;
+		if (!may_mark(space, address, level, flags, out, stage))
+			return out->end;
 		at = window_at(space->memory, out->entry_final[level]);
-		if (!at)
-			return WALK_ABSENT;
+		if (!at) {
+			out->end = WALK_ABSENT;
+			return stopped(space, address, access, out, stage);
+		}
 		if (!space->memory->writable)
 			continue;
 		if (!entry_exchange(at, mode->entry_shift, out->entry[level],
@@ -393,6 +391,7 @@ static unsigned mark(const struct space *space, unsigned access, struct walk *ou
 			return WALK_RESTART;
 		out->entry[level] |= bits;
 	}
+	out->dirty = (out->entry[out->level] & dirty) == dirty;
 	return WALK_OK;
 }
 
@@ -501,9 +500,6 @@ static void down(const struct space *space, uint64_t address, unsigned flags, st
 static unsigned try(const struct space *space, uint64_t address, unsigned access, unsigned flags,
 		    struct walk *out, const struct stage *stage)
 {
-	const struct mode *mode = space->mode;
-	unsigned end;
-
 	out->in_parent = false;
 	down(space, address, flags, out, stage);
 	if (out->end != WALK_OK)
@@ -512,17 +508,10 @@ static unsigned try(const struct space *space, uint64_t address, unsigned access
 	if (!(flags & WALK_NO_RIGHTS) && !permitted(space, address, access, out, stage))
 		return out->end;
 	if (!(flags & (WALK_NO_RIGHTS | WALK_NO_AD))) {
-		const uint64_t dirty = mode->level[out->level].dirty;
+		const unsigned end = mark(space, address, access, flags, out, stage);
 
-		if (!may_mark(space, address, access, flags, out, stage))
-			return out->end;
-		end = mark(space, access, out);
-		if (end == WALK_RESTART)
-			return end;
-		out->dirty = (out->entry[out->level] & dirty) == dirty;
-		out->end = (enum walk_end)end;
 		if (end != WALK_OK)
-			return stopped(space, address, access, out, stage);
+			return end;
 	}
 	return finish(space, address, access, flags, out, stage) ? WALK_OK : out->end;
 }
