@@ -402,6 +402,11 @@ static void guest_step(struct xlate *x, struct step s)
 	unsigned n;
 
 	t->gpa = gpa;
+	if (x->cpu->state.stage2 == MODEL_NATIVE) { /* nothing to ask; the common case */
+		t->s2 = (struct s2){.hpa = gpa, .rights = S2_ALL, .shift = 52, .dirty = true};
+		guest_entry(x, &s);
+		return;
+	}
 	if (s.s2) {
 		t->s2 = *s.s2;
 		t->s2.hpa |= gpa & 0xfff;

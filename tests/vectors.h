@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * vectors.h - the walk, rights and format vectors of hardware-facts section 7
- * (T-1..T-30, T-44..T-61, T-63, T-64, T-70..T-79) as plain data.
+ * (T-1..T-30, T-44..T-61, T-63, T-64, T-70..T-79) as plain data, and a few rows
+ * more, named by rule, so that every format is met.
  *
  * Each row is one access on one small machine. What a row does not mention is
  * the base: 4-level paging, MAXPHYADDR 46, NXE, WP and PGE set, Intel profile,
@@ -555,6 +556,52 @@ static const struct vector vectors[] = {
 	 .access = VEC_W, VEC_PF(0x3)},
 	{.id = "T-79", .text = "unpaged guest, nested absent", .amd = true, .stage2 = VEC_NPT,
 	 .paging = VEC_UNPAGED, .gva = 0x5000, VEC_NPF_FINAL(0x4), .event_gpa = 0x5000},
+
+	/* ---- every format once more, in pairs; named by the rule ---- */
+	{.id = "H-26", .text = "32-bit guest, user write", .paging = VEC_32BIT,
+	 .access = VEC_U | VEC_W, .after = {[2] = VEC_TABLE(2, 0x27), [1] = VEC_LEAF(0x67)}},
+	{.id = "H-29", .text = "PAE guest, user write; PDPTEs have no A", .paging = VEC_PAE,
+	 .access = VEC_U | VEC_W,
+	 .after = {[3] = VEC_TABLE(3, 0x01), [2] = VEC_TABLE(2, 0x27), [1] = VEC_LEAF(0x67)}},
+	{.id = "H-22", .text = "PAE guest, PDPTE in memory, reserved bit", .amd = true,
+	 .paging = VEC_PAE, .entry = {[3] = VEC_TABLE(3, 0x03)}, VEC_PF(0x9)},
+	{.id = "H-30", .text = "5-level guest, user write", .paging = VEC_5LEVEL,
+	 .access = VEC_U | VEC_W,
+	 .after = {[5] = VEC_TABLE(5, 0x27), [4] = VEC_TABLE(4, 0x27), [1] = VEC_LEAF(0x67)}},
+	{.id = "H-91a", .text = "32-bit host: read", .amd = true, .stage2 = VEC_NPT,
+	 .host_paging = VEC_32BIT, .after_nested_upper = {[2] = VEC_NTABLE(2, 0x27)},
+	 .after_nested_final = VEC_NLEAF(0x27),
+	 .after_nested_table = {[1] = VEC_NLEAF_OF(1, 0x67)}},
+	{.id = "H-91b", .text = "32-bit host: fetch is never NX", .amd = true, .stage2 = VEC_NPT,
+	 .host_paging = VEC_32BIT, .access = VEC_X},
+	{.id = "H-91c", .text = "PAE host: read, PDPTE unchanged", .amd = true,
+	 .stage2 = VEC_NPT, .host_paging = VEC_PAE,
+	 .after_nested_upper = {[3] = VEC_NTABLE(3, 0x01), [2] = VEC_NTABLE(2, 0x27)},
+	 .after_nested_final = VEC_NLEAF(0x27)},
+	{.id = "H-91d", .text = "PAE host: NX, fetch", .amd = true, .stage2 = VEC_NPT,
+	 .host_paging = VEC_PAE, .nested_final = VEC_NLEAF(VEC_XD | 7), .access = VEC_X,
+	 VEC_NPF_FINAL(0x15)},
+	{.id = "H-91e", .text = "5-level host: write", .amd = true, .stage2 = VEC_NPT,
+	 .host_paging = VEC_5LEVEL, .access = VEC_W,
+	 .after_nested_upper = {[5] = VEC_NTABLE(5, 0x27), [2] = VEC_NTABLE(2, 0x27)},
+	 .after_nested_final = VEC_NLEAF(0x67)},
+	{.id = "H-91f", .text = "32-bit guest on a 32-bit host, absent", .amd = true,
+	 .stage2 = VEC_NPT, .paging = VEC_32BIT, .host_paging = VEC_32BIT,
+	 .nested_final = VEC_SET(0), .access = VEC_U | VEC_W, VEC_NPF_FINAL(0x6),
+	 .event_gpa = VEC_FRAME + VEC_GVA_OFFSET},
+	{.id = "H-91g", .text = "32-bit host: GPA above 4G", .amd = true, .stage2 = VEC_NPT,
+	 .host_paging = VEC_32BIT, .entry = {[1] = VEC_LEAF(1ull << 32 | 7)},
+	 VEC_NPF_FINAL(0x4), .event_gpa = (1ull << 32 | VEC_FRAME) + VEC_GVA_OFFSET},
+	{.id = "H-70a", .text = "5-level EPT, A/D, write", .stage2 = VEC_EPT,
+	 .host_paging = VEC_5LEVEL, .eptp_add = 0x40, .access = VEC_W,
+	 .after_nested_upper = {[5] = VEC_NTABLE(5, 0x107), [4] = VEC_NTABLE(4, 0x107)},
+	 .after_nested_final = VEC_NLEAF(0x337)},
+	{.id = "H-70b", .text = "5-level guest on 5-level EPT", .stage2 = VEC_EPT,
+	 .paging = VEC_5LEVEL, .host_paging = VEC_5LEVEL},
+	{.id = "H-70c", .text = "PAE guest on EPT, final absent", .stage2 = VEC_EPT,
+	 .paging = VEC_PAE, .nested_final = VEC_SET(0), .access = VEC_W, VEC_VIOLATION(0x182)},
+	{.id = "H-71", .text = "EPT PML5E bit 7", .stage2 = VEC_EPT, .paging = VEC_UNPAGED,
+	 .host_paging = VEC_5LEVEL, .nested_upper = {[5] = VEC_NTABLE(5, 0x87)}, VEC_MISCONFIG},
 };
 /* clang-format on */
 #define VECTOR_COUNT (sizeof(vectors) / sizeof(vectors[0]))
