@@ -313,7 +313,7 @@ static void audit_mirror_entry(struct audit *audit, struct table_at at, uint64_t
 		finding(audit, "I-11", "a leaf maps another frame than the guest's", where, guest);
 	if (entry_is_writable(&mmu->kind, entry) && role.flags & MODE_WP && !(guest & 2))
 		finding(audit, "I-11", "a leaf is writable, the guest's is not", where, guest);
-	if (entry_is_writable(&mmu->kind, entry) && !(guest & level->dirty))
+	if (entry_is_writable(&mmu->kind, entry) && guest & 2 && !(guest & level->dirty))
 		finding(audit, "I-11", "a leaf is writable, the guest's is clean", where, guest);
 	if (!(guest & level->accessed))
 		finding(audit, "I-11", "a leaf mirrors an entry without A", where, guest);

@@ -337,6 +337,8 @@ uint64_t entry_make_leaf(const struct entry_kind *kind, const struct entry_leaf 
 	if (!leaf->host_writable)
 		return entry;
 	entry |= layout->host_writable;
+	if (leaf->shstk)
+		entry |= kind->dirty;
 	if (!(acc & ACC_WRITE) || !leaf->mmu_writable)
 		return entry;
 	entry |= layout->mmu_writable | layout->write;

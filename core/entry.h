@@ -99,6 +99,8 @@ struct entry_leaf {
 	/** False: write protected because a guest table is shadowed there. */
 	bool mmu_writable;
 	bool accessed, dirty;
+	/** D is wanted although W is not: a shadow-stack page (H-54). */
+	bool shstk;
 };
 
 /**

@@ -38,6 +38,8 @@
 #define MODE_NPT (1u << 19) /* a second stage of AMD: faults are NPFs */
 #define MODE_NO_PAT (1u << 20) /* no PAT: its bits are reserved (32-bit format, H-28) */
 
+#define MODE_D_NEEDS_W (1u << 21) /* the CPU never sets D in an entry with R/W=0 (H-59) */
+
 /** Kinds of entry that a rule is about, selected by the level's large bit. */
 #define FORMAT_TABLE (1u << 0)
 #define FORMAT_LEAF (1u << 1)

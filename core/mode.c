@@ -298,6 +298,7 @@ const struct format *mode_of_regs(const struct umbra_regs *regs, const struct um
 	*flags |= regs->cr4 & UMBRA_CR4_SMAP ? MODE_SMAP : 0;
 	*flags |= lma && (regs->cr4 & UMBRA_CR4_PKE) ? MODE_PKU : 0;
 	*flags |= lma && (regs->cr4 & UMBRA_CR4_PKS) ? MODE_PKS : 0;
+	*flags |= cpu->features & UMBRA_CPU_SHSTK ? MODE_D_NEEDS_W : 0;
 	*flags |= (regs->cr4 & UMBRA_CR4_CET) && (cpu->features & UMBRA_CPU_SHSTK) ? MODE_SHSTK : 0;
 	*flags |= cpu->features & UMBRA_CPU_PDPTE_MEMORY ? MODE_PDPTE_MEMORY : 0;
 	return format;

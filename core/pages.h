@@ -115,6 +115,11 @@ static inline unsigned page_entry_count(const struct page *page)
 {
 	return page->role.pae_root ? 4 : 512;
 }
+/** page_span - frames that one entry of @page covers. */
+static inline uint64_t page_span(const struct page *page)
+{
+	return 1ull << 9 * page->role.level >> 9;
+}
 /** page_index - index at this page of the address whose bits above 12 are @number. */
 static inline unsigned page_index(const struct page *page, uint64_t number)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * perm.h - is an access allowed by accumulated rights? (layer 2, pure)
+ * perm.h - is an access allowed by accumulated rights? (layer 1, pure)
  *
  * KVM's idea (facts B-1): for each of 16 kinds of access a bitmap over the 16
  * values of the rights. Keys and shadow stacks, which need more of the leaf,

@@ -14,11 +14,11 @@
 
 uint32_t roles_mode_flags(uint32_t flags)
 {
-	uint32_t kept =
-		MODE_NX | MODE_PSE | MODE_PSE36 | MODE_1G | MODE_BIT8_MBZ | MODE_WP | MODE_SHSTK;
+	uint32_t kept = MODE_NX | MODE_PSE | MODE_PSE36 | MODE_1G | MODE_BIT8_MBZ | MODE_NO_PAT |
+			MODE_WP | MODE_PKU | MODE_PKS | MODE_SHSTK;
 
 	if (!(flags & MODE_WP))
-		kept |= MODE_SMEP | MODE_SMAP | MODE_PKU | MODE_PKS;
+		kept |= MODE_SMEP | MODE_SMAP;
 	return flags & kept;
 }
 

@@ -60,7 +60,8 @@ _Static_assert(MODE_NO_PAT < 1u << 21, "role.flags holds every MODE_ flag");
 
 /**
  * roles_mode_flags - the MODE_* of a guest mode that change entries made for it.
- * With CR0.WP=1 neither SMEP, SMAP nor keys do: hardware applies them itself.
+ * With CR0.WP=1 neither SMEP nor SMAP do: hardware applies them itself. Keys are
+ * copied into leaves only while they are on.
  */
 uint32_t roles_mode_flags(uint32_t flags);
 

@@ -82,7 +82,7 @@ static struct shadow_want child_wanted(const struct fault *fault, const struct p
 		want.role.access = fault->acc;
 		want.role.key = fault->key;
 		want.role.shstk = fault->shstk;
-		want.gfn.v = fault->gfn.v >> 9 * (level - 1) << 9 * (level - 1);
+		want.gfn.v = fault->gfn.v & ~(page_span(page) - 1);
 	} else if (level > mode->top) {
 		want.gfn.v = page->gfn;
 		if (mode->entry_shift == 2)
@@ -155,11 +155,10 @@ static uint64_t leaf_of(const struct fault *fault, const struct page *page)
 {
 	struct mmu *mmu = fault->mmu;
 	unsigned level = page->role.level;
-	uint64_t low = (1ull << 9 * (level - 1)) - 1;
 	bool host_writable = fault->pin.writable && !(fault->slot->flags & UMBRA_SLOT_READONLY);
 	bool mirrored = level == 1 && pages_is_mirrored(mmu, fault->gfn);
 	struct entry_leaf leaf = {
-		.pfn = {fault->pin.pfn.v & ~low},
+		.pfn = {fault->pin.pfn.v & ~(page_span(page) - 1)},
 		.level = level,
 		.acc = fault->acc,
 		.key = fault->key,
@@ -171,9 +170,10 @@ static uint64_t leaf_of(const struct fault *fault, const struct page *page)
 
 	if (!leaf.mmu_writable)
 		leaf.acc &= ~ACC_WRITE;
+	leaf.dirty = leaf.mmu_writable;
 	/* W=0 with D=1 is a shadow-stack page to hardware: only where the guest has
 	 * one, and writes to it may go through unseen. */
-	leaf.dirty = leaf.mmu_writable || (fault->shstk && host_writable && !mirrored);
+	leaf.shstk = fault->shstk && !mirrored;
 	return entry_make_leaf(&mmu->kind, &leaf);
 }
 
@@ -181,7 +181,7 @@ static enum umbra_verdict install(struct fault *fault, struct edit *edit, struct
 {
 	struct mmu *mmu = fault->mmu;
 	unsigned level = at.page->role.level;
-	umbra_gfn gfn = {fault->gfn.v >> 9 * (level - 1) << 9 * (level - 1)};
+	umbra_gfn gfn = {fault->gfn.v & ~(page_span(at.page) - 1)};
 	uint64_t new = leaf_of(fault, at.page), old = table_read(mmu, at);
 	bool in_place = entry_is_present(&mmu->kind, old) &&
 			entry_is_leaf(&mmu->kind, old, level) &&

@@ -30,9 +30,8 @@ static uint64_t leaf_of(const struct fault *fault, const struct page *page)
 	const struct mmu *mmu = fault->mmu;
 	unsigned level = page->role.level;
 	bool writable = fault->pin.writable && !(fault->slot->flags & UMBRA_SLOT_READONLY);
-	uint64_t low = (1ull << 9 * (level - 1)) - 1;
 	struct entry_leaf leaf = {
-		.pfn = {fault->pin.pfn.v & ~low},
+		.pfn = {fault->pin.pfn.v & ~(page_span(page) - 1)},
 		.level = level,
 		.acc = mmu->direct_acc,
 		.ad = page->role.ad_disabled ? ENTRY_AD_DISABLED : ENTRY_AD_ENABLED,

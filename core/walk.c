@@ -332,6 +332,14 @@ static inline bool finish(const struct space *space, uint64_t address, unsigned 
 
 /* ---- A/D bits ---- */
 
+/* Shadow-stack CPUs leave D alone where R/W=0, which CR0.WP=0 lets be written (H-59). */
+static bool may_dirty(const struct mode *mode, const struct mode_level *leaf,
+		      const struct walk *out)
+{
+	return !(mode->flags & MODE_D_NEEDS_W) ||
+	       (out->entry[out->level] >> leaf->rights_shift & mode->write);
+}
+
 /* The A/D bits that the entry at @level has to get, 0 if it has them. */
 static uint64_t to_mark(const struct mode *mode, const struct walk *out, unsigned level,
 			unsigned access)
@@ -339,7 +347,7 @@ static uint64_t to_mark(const struct mode *mode, const struct walk *out, unsigne
 	const struct mode_level *at = &mode->level[level];
 	uint64_t want = at->accessed;
 
-	if (level == out->level && (access & UMBRA_ACCESS_WRITE))
+	if (level == out->level && (access & UMBRA_ACCESS_WRITE) && may_dirty(mode, at, out))
 		want |= at->dirty;
 	return want & ~out->entry[level];
 }
