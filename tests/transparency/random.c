@@ -361,10 +361,7 @@ int main(int argc, char **argv)
 		}
 		next = duo_random(&state);
 	}
-	printf("%" PRIu64 " the same (%" PRIu64 " of all faulted), %" PRIu64
-	       " left open by the manuals, %" PRIu64
-	       " with tables outside memory, %u differences\n",
-	       r.duo.same, r.duo.faults, r.duo.unsure, r.duo.absent, different);
+	tell(different);
 	duo_free(&r.duo);
 	return different ? 1 : 0;
 }
