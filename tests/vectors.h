@@ -504,6 +504,15 @@ static const struct vector vectors[] = {
 	 .eptp_add = 0x80, .entry = {[1] = VEC_LEAF(0x61)}, .nested_final = VEC_NLEAF(0x31),
 	 .access = VEC_SS, VEC_VIOLATION(0x2001), .code_mask = 0x6001},
 
+	{.id = "T-64e", .text = "EPT non-leaf W=0, sup SS read", .stage2 = VEC_EPT,
+	 .cpu_add = UMBRA_CPU_SHSTK | UMBRA_CPU_EPT_SSS, .cr4_add = UMBRA_CR4_CET,
+	 .eptp_add = 0x80,
+	 .entry = {[4] = VEC_TABLE(4, 0x27), [3] = VEC_TABLE(3, 0x27), [2] = VEC_TABLE(2, 0x27),
+		   [1] = VEC_LEAF(0x61)},
+	 .nested_upper = {[2] = VEC_NTABLE(2, 0x5)},
+	 .nested_final = VEC_NLEAF(1ull << 60 | 0x31), .access = VEC_SS,
+	 VEC_VIOLATION(0x6001), .code_mask = 0x6001},
+
 	/* ---- NPT, T-70..T-79 ---- */
 	{.id = "T-70a", .text = "NPT read", .amd = true, .stage2 = VEC_NPT, .access = VEC_U,
 	 .after_nested_upper = {[4] = VEC_NTABLE(4, 0x27), [3] = VEC_NTABLE(3, 0x27),

@@ -714,6 +714,72 @@ static void h112_vpid_zero(void **test_state)
 	}
 }
 
+/* H-81, H-106: a write through a mapping cached clean sets D first, then no more. */
+static void h81_ept_dirty(void **test_state)
+{
+	struct machine m;
+	uint64_t leaf = ept_page(&m, X1 | 0x37);
+
+	(void)test_state;
+	machine_poke(&m, machine_entry(&m, LA, 1), X1 | 0x47);
+	m.state.eptp |= 0x40;
+	machine_enter(&m);
+	assert_true(model_invept(m.cpu, 1, m.state.eptp));
+	expect(&m, LA, 0, R_OK(X1));
+	assert_int_equal(machine_get(&m, leaf, 8), X1 | 0x137);
+	expect(&m, LA, VEC_W, R_OK(X1));
+	assert_int_equal(machine_get(&m, leaf, 8), X1 | 0x337);
+	machine_set(&m, leaf, 8, X1 | 0x137);
+	expect(&m, LA, VEC_W, R_OK(X1));
+	assert_int_equal(machine_get(&m, leaf, 8), X1 | 0x137);
+	machine_free(&m);
+}
+
+/* H-106: a table whose A is not set is not cached. */
+static void h106_accessed_first(void **test_state)
+{
+	const uint64_t la = LA | 0x1ff000, next = la + 0x1000;
+	struct machine m;
+	uint64_t old;
+
+	(void)test_state;
+	/* A speculative walk of the next page ends at its absent PTE. */
+	machine_new(&m, false, VEC_4LEVEL);
+	machine_map(&m, la, 1, X1 | 7);
+	old = machine_map(&m, next, 1, 0);
+	m.config.choices = MODEL_SPECULATE;
+	machine_start(&m, MODEL_HOSTILE);
+	expect(&m, la, 0, R_OK(X1));
+	assert_int_equal(machine_peek(&m, machine_entry(&m, next, 2)) & 0x20, 0);
+	machine_poke(&m, machine_entry(&m, next, 2), m.next_table | 7);
+	machine_poke(&m, machine_entry(&m, next, 1), X2 | 7);
+	machine_set(&m, old, 8, X1 | 7);
+	EXPECT_LEGAL(&m, next, 0, R_OK(X2));
+	machine_free(&m);
+}
+
+/* H-112: SMEP 0->1; H-128: INVEPT leaves linear mappings alone. */
+static void h112_smep_invept(void **test_state)
+{
+	(void)test_state;
+	for (int amd = 0; amd < 2; amd++) {
+		struct machine m;
+		uint64_t pte = one_page(&m, amd, X1 | 7);
+
+		expect(&m, LA, 0, R_OK(X1));
+		machine_poke(&m, pte, X2 | 7);
+		if (!amd)
+			assert_true(model_invept(m.cpu, 2, 0));
+		EXPECT_LEGAL(&m, LA, 0, R_OK(X1), R_OK(X2));
+		model_mov_cr4(m.cpu, m.state.regs.cr4 | UMBRA_CR4_SMEP);
+		if (amd)
+			EXPECT_LEGAL(&m, LA, 0, R_OK(X1), R_OK(X2));
+		else
+			EXPECT_LEGAL(&m, LA, 0, R_OK(X2));
+		machine_free(&m);
+	}
+}
+
 /* Unsure points widen the legal set, and only there. */
 static void unsure_points(void **test_state)
 {
@@ -790,6 +856,9 @@ int main(void)
 		{"T-118 T-119 MOV CR", t118_mov_cr},
 		{"T-120 INVVPID and globals", t120_invvpid_globals},
 		{"H-112 VPID 0", h112_vpid_zero},
+		{"H-112 H-128 SMEP and INVEPT", h112_smep_invept},
+		{"H-81 EPT D through a cached mapping", h81_ept_dirty},
+		{"H-106 A before caching", h106_accessed_first},
 		{"U-1 U-4 U-5 U-6 U-7", unsure_points},
 	};
 
