@@ -214,11 +214,13 @@ static bool walk_guest(struct fault *fault)
 
 static enum umbra_verdict map_or_emulate(struct fault *fault)
 {
-	/* Shadow-stack reads too: their page would have to look like one, and then
-	 * let writes through. */
-	const unsigned watched = UMBRA_ACCESS_WRITE | UMBRA_ACCESS_SHSTK;
+	bool mirrored = pages_is_mirrored(fault->mmu, fault->gfn);
+	bool readonly = fault->slot->flags & UMBRA_SLOT_READONLY || !fault->pin.writable;
 
-	if (fault->access & watched && pages_is_mirrored(fault->mmu, fault->gfn))
+	if (fault->access & UMBRA_ACCESS_WRITE && mirrored)
+		return UMBRA_EMULATE;
+	/* A shadow-stack read needs a leaf that lets shadow-stack writes through too. */
+	if (fault->access & UMBRA_ACCESS_SHSTK && (mirrored || readonly))
 		return UMBRA_EMULATE;
 	return shadow_map(fault);
 }

@@ -327,12 +327,15 @@ static void emulate(struct lab *lab, const struct lab_access *access, struct lab
 			continue;
 		meant = resolution->verdict == UMBRA_MMIO
 				? place == LAB_NOTHING || (place == LAB_ROM && write)
-				: place == LAB_RAM && write;
+				: (place == LAB_RAM && write) ||
+					  (place != LAB_NOTHING &&
+					   access->access & UMBRA_ACCESS_SHSTK);
 	}
 	if (!meant) {
-		wrong(side, resolution->verdict == UMBRA_MMIO
-				    ? "verdict MMIO, but not for an address without memory"
-				    : "verdict EMULATE, but not for a write to memory");
+		wrong(side,
+		      resolution->verdict == UMBRA_MMIO
+			      ? "verdict MMIO, but not for an address without memory"
+			      : "verdict EMULATE, but for no write and no shadow-stack access");
 		return;
 	}
 	side->end = LAB_DONE;

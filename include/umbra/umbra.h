@@ -49,7 +49,8 @@ enum umbra_verdict {
 	UMBRA_RETRY, /* something changed meanwhile: enter again, it may fault again */
 	UMBRA_INJECT, /* the guest's own fault: deliver resolution.event */
 	UMBRA_MMIO, /* no memory at resolution.gpa, or a write to read-only memory */
-	UMBRA_EMULATE, /* carry out the guest's write with umbra_vm_write(); see there */
+	UMBRA_EMULATE, /* carry the instruction out: a write with umbra_vm_write(), or a
+			* shadow-stack read that no table can allow without allowing writes */
 	UMBRA_MEMORY_FAULT, /* the embedder's own memory is missing at resolution.gpa */
 	UMBRA_VERDICT_COUNT
 };
