@@ -6,7 +6,7 @@
  *	0          .. 0xa0000        RAM
  *	0xa0000    .. 0xc0000        nothing (a VGA window, MMIO)
  *	0xc0000    .. 0x100000       ROM: a read-only slot
- *	0x100000   .. 0x2000000      RAM: tables from 4 MiB, data from 8 MiB
+ *	0x100000   .. 0x1000000      RAM: tables from 4 MiB, data from 8 MiB
  *	0x40000000 .. 0x80000000     RAM, 1 GiB, mostly untouched
  *	0x140000000 .. +8 MiB        RAM beyond 4 GiB, where the host can map it
  *
@@ -19,7 +19,7 @@
  *	root -> [variant of entry]* -> small tree (1 table per level) -> LEAVES
  *	     -> main tree           -> [variant of entry]* -----------> LEAVES
  *
- * The root refers to itself as well, and a window maps the low 32 MiB. Bits are
+ * The root refers to itself as well, and a window maps the low 16 MiB. Bits are
  * written here as the manuals' tables have them (SDM 3A 4.3-4.5), without
  * looking at core/: the guest is software that neither machine knows.
  *
@@ -48,14 +48,14 @@
 #define TABLES 0x400000ull
 #define TABLES_END 0x800000ull
 #define DATA 0x800000ull
-#define DATA_END 0x2000000ull
+#define DATA_END 0x1000000ull
 #define ROM 0xc0000ull
 #define MMIO 0xa0000ull
 #define BIG 0x40000000ull
 #define BIG_SIZE 0x40000000ull
 #define HIGH 0x140000000ull
 #define HIGH_SIZE 0x800000ull
-#define LOW_WINDOW 0x2000000ull
+#define LOW_WINDOW DATA_END
 
 #define PAGES_MAX 16384
 #define MEMORY_COUNT 5
@@ -71,7 +71,13 @@ struct builtin {
 	bool has_nx, has_keys, has_large;
 	uint64_t root, next_table, next_data;
 	uint64_t window;
-	uint64_t leaves;
+	uint64_t leaves, single;
+	/** Entries on the way to the window: all of [path, path_end) of one table
+	 * and some others. */
+	uint64_t window_tables, window_tables_end;
+	uint64_t path, path_end, path_more[UMBRA_LEVEL_MAX];
+	uint64_t roots[4];
+	unsigned root_count;
 };
 
 const char *builtin_mode_name(enum builtin_mode mode)
@@ -333,6 +339,8 @@ static void window(struct builtin *b, uint64_t table, unsigned index)
 	const unsigned count = (unsigned)(LOW_WINDOW >> shift);
 
 	b->window = (uint64_t)index << shift;
+	b->path = table + (uint64_t)index * b->entry_size;
+	b->path_end = b->path + (uint64_t)count * b->entry_size;
 	for (unsigned i = 0; i < count; i++) {
 		uint64_t gpa = (uint64_t)i << shift;
 
@@ -343,6 +351,8 @@ static void window(struct builtin *b, uint64_t table, unsigned index)
 
 		uint64_t small = table_new(b);
 
+		b->window_tables = i ? b->window_tables : small;
+		b->window_tables_end = small + UMBRA_PAGE_SIZE;
 		for (unsigned k = 0; k < 1u << b->bits; k++)
 			put(b, small, k, (gpa + k * UMBRA_PAGE_SIZE) | P | W);
 		put(b, table, index + i, small | P | W);
@@ -384,6 +394,12 @@ static uint64_t build_main(struct builtin *b)
 	}
 	if (b->has_large)
 		leaves_all(&large);
+	b->single = table_new(b);
+	for (unsigned i = 0; i < BUILTIN_SINGLE_COUNT; i++)
+		put(b, b->single, i, builtin_leaf(b, i * 0x9e3779b97f4a7c15ull));
+	put(b, table, 30, b->single | P | W | U);
+	for (unsigned i = 0; i < BUILTIN_SINGLE_COUNT; i++)
+		page_add(b, (30ull << shift) + i * UMBRA_PAGE_SIZE, UMBRA_PAGE_SHIFT, true);
 	/* Nothing at all. */
 	page_add(b, 31ull << shift, shift, true);
 	window(b, table, 200);
@@ -415,6 +431,7 @@ static uint64_t build_upper(struct builtin *b, unsigned level, uint64_t main)
 		.b = b, .table = table, .level = 3, .index = 300, .limit = 400, .list = true};
 
 	put(b, table, 0, main | (b->top == 3 ? P : P | W | U));
+	b->path_more[level - 1] = table;
 	for (unsigned i = 0; i < count; i++) {
 		/* Half of them in the upper half of the addresses. */
 		unsigned index = b->top == 3 ? 1 + i : i & 1 ? 256 + i : 1 + i;
@@ -429,6 +446,24 @@ static uint64_t build_upper(struct builtin *b, unsigned level, uint64_t main)
 	if (level == 3 && b->top > 3)
 		leaves_all(&large);
 	return table;
+}
+
+/* Another root with the same entries; for PAE one whose PDPTEs have reserved bits. */
+static void build_roots(struct builtin *b)
+{
+	uint64_t copy = table_new(b);
+
+	memcpy(at(b, copy), at(b, b->root), UMBRA_PAGE_SIZE);
+	b->roots[b->root_count++] = b->root;
+	b->roots[b->root_count++] = copy;
+	if (b->top != 3)
+		return;
+	b->roots[b->root_count++] = copy + 64;
+	memcpy(at(b, copy + 64), at(b, b->root), 32);
+	/* Refused where PDPTEs are registers, a reserved bit elsewhere. */
+	b->roots[b->root_count++] = copy + 128;
+	memcpy(at(b, copy + 128), at(b, b->root), 32);
+	put(b, copy + 128, 2, b->leaves | P | W);
 }
 
 static void build_tables(struct builtin *b)
@@ -448,6 +483,7 @@ static void build_tables(struct builtin *b)
 	for (unsigned level = 3; level <= b->top; level++)
 		table = build_upper(b, level, table);
 	b->root = table;
+	build_roots(b);
 	if (b->top < 4)
 		return;
 	put(b, table, 500, table | P | W); /* itself: entries as pages, at every depth */
@@ -560,6 +596,52 @@ uint64_t builtin_window(const struct builtin *b)
 unsigned builtin_entry_size(const struct builtin *b)
 {
 	return b->config.mode == BUILTIN_UNPAGED ? 0 : b->entry_size;
+}
+
+bool builtin_is_path(const struct builtin *b, umbra_gpa gpa)
+{
+	uint64_t entry = gpa.v & -(uint64_t)b->entry_size;
+
+	if (entry >= b->path && entry < b->path_end)
+		return true;
+	/* Both roots, and the tables that the window's small ones are in. */
+	for (unsigned i = 0; i < b->root_count; i++) {
+		if (entry == b->roots[i])
+			return true;
+	}
+	for (unsigned i = 0; i < UMBRA_LEVEL_MAX; i++) {
+		if (entry == b->path_more[i])
+			return true;
+	}
+	return !b->has_large && entry >= b->window_tables && entry < b->window_tables_end;
+}
+
+unsigned builtin_roots(const struct builtin *b, uint64_t roots[4])
+{
+	memcpy(roots, b->roots, sizeof(b->roots));
+	return b->root_count;
+}
+
+void builtin_single(const struct builtin *b, umbra_gpa *table, uint64_t *gva)
+{
+	table->v = b->single;
+	*gva = 30ull << shift_of(b, 2);
+}
+
+uint64_t builtin_leaf(const struct builtin *b, uint64_t random)
+{
+	const uint64_t frames = (DATA_END - DATA) / UMBRA_PAGE_SIZE;
+	uint64_t bits = random & (W | U | A | D | G | PCD), gpa = DATA;
+
+	bits |= random >> 16 & 7 ? P : 0;
+	bits |= b->has_nx && random >> 20 & 1 ? NX : 0;
+	bits |= b->has_keys && random >> 21 & 1 ? KEY(random >> 22 & 15) : 0;
+	gpa += (random >> 32) % frames * UMBRA_PAGE_SIZE;
+	if ((random >> 26 & 15) == 0)
+		gpa = ROM + (random >> 32) % 16 * UMBRA_PAGE_SIZE;
+	else if ((random >> 26 & 15) == 1)
+		gpa = MMIO + (random >> 32) % 16 * UMBRA_PAGE_SIZE;
+	return gpa | bits;
 }
 
 /* ---- registers ---- */

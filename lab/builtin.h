@@ -54,7 +54,19 @@ bool builtin_regs(const struct builtin *builtin, unsigned index, struct umbra_re
 
 /** Guest-physical place of the tables, [base, base + size). */
 void builtin_tables(const struct builtin *builtin, umbra_gpa *base, uint64_t *size);
-/** builtin_window - where the guest sees its low 32 MiB at a constant distance,
+/** builtin_is_path - does the entry at @gpa lead to the window? Then leave it alone. */
+bool builtin_is_path(const struct builtin *builtin, umbra_gpa gpa);
+/** builtin_roots - CR3 values: the root, a copy of it, for PAE also one that is refused. */
+unsigned builtin_roots(const struct builtin *builtin, uint64_t roots[4]);
+/**
+ * builtin_single - a table of level 1 that is reached by exactly one path, so
+ * that one INVLPG is enough after an edit: its place, and the gva of its first page.
+ */
+void builtin_single(const struct builtin *builtin, umbra_gpa *table, uint64_t *gva);
+#define BUILTIN_SINGLE_COUNT 64
+/** builtin_leaf - a legal 4K leaf entry to a data page (or ROM, nothing), by @random. */
+uint64_t builtin_leaf(const struct builtin *builtin, uint64_t random);
+/** builtin_window - where the guest sees its low 16 MiB at a constant distance,
  * supervisor read-write: gva of gpa 0. */
 uint64_t builtin_window(const struct builtin *builtin);
 /** builtin_entry_size - bytes of a table entry; 0 without paging. */
