@@ -109,6 +109,7 @@ void cpu_bind(struct model_cpu *cpu)
 	cpu->pge = r->cr4 & UMBRA_CR4_PGE;
 	cpu->fetch_bit = r->cr4 & UMBRA_CR4_PAE && cpu->nxe;
 	cpu->ept_ad = ept && s->eptp & EPTP_AD;
+	cpu->pml = cpu->ept_ad && s->pml;
 	cpu->ept_sss = ept && s->eptp & EPTP_SSS;
 	cpu->max_linear_bits = c->features & UMBRA_CPU_LA57 ? 57 : 48;
 	cpu->linear_bits = 0;

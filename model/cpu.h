@@ -23,7 +23,7 @@ struct model_cpu {
 	struct fact_tags tags;
 	bool hostile, rewalk;
 	bool wp, smep, smap, pke, pks, nxe, pge, fetch_bit;
-	bool ept_ad, ept_sss;
+	bool ept_ad, ept_sss, pml;
 	unsigned max_linear_bits; /* that the CPU has, whatever CR4.LA57 (H-5) */
 	unsigned linear_bits; /* 0: 32-bit addresses that wrap; else canonical width */
 
@@ -87,6 +87,7 @@ struct xlate {
 	bool from_cache; /* this path began at one */
 	bool speculative; /* A walk nobody asked for: no faults, no D, H-61 */
 	bool restart; /* an entry changed under a locked update: H-58 */
+	bool pml_close; /* legal: the log may fill up within this access */
 	bool leaf_seen; /* legal: a present leaf that a D update could hit: H-122 */
 	uint8_t leaf_shift; /* size of the last guest leaf met */
 	struct result result;

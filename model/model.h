@@ -93,6 +93,11 @@ struct model_state {
 	bool gmet, rogpt;
 	/** AMD TLB_CONTROL for this VMRUN: 0, 1, 3, 7. */
 	uint8_t tlb_control;
+	/** EPT page-modification logging (H-82); acts only with EPTP bit 6. The index
+	 * counts down as the CPU logs: read it back with model_state_of(). */
+	bool pml;
+	uint64_t pml_address;
+	uint16_t pml_index;
 };
 
 struct model_cpu;

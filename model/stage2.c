@@ -214,19 +214,45 @@ struct nested_trail {
 	uint64_t at[UMBRA_LEVEL_MAX + 1], value[UMBRA_LEVEL_MAX + 1];
 };
 
-/*
- * Set A in all entries used and D in the leaf. False: an entry changed under us.
- * PML looks at its index before any flag is set (H-82).
- */
-static bool set_flags(struct xlate *x, const struct paging *p, struct nested_trail *t, int top,
-		      int leaf, bool dirty)
+/* What is still to be set in the entry of level @i: A, and D in the leaf. */
+static uint64_t missing_flags(const struct paging *p, const struct nested_trail *t, int i,
+			      bool dirty)
+{
+	return (p->level[i].accessed | (dirty ? p->dirty : 0)) & ~t->value[i];
+}
+
+static bool flags_missing(const struct paging *p, const struct nested_trail *t, int top, int leaf,
+			  bool dirty)
+{
+	uint64_t missing = 0;
+
+	for (int i = top; i >= leaf; i--)
+		missing |= missing_flags(p, t, i, dirty && i == leaf);
+	return missing;
+}
+
+/* Log @gpa, whose D has just been set (H-82). */
+static void pml_log(struct model_cpu *cpu, uint64_t gpa)
+{
+	uint64_t at = cpu->state.pml_address + 8ull * cpu->state.pml_index;
+
+	gpa &= ~0xfffull;
+	mem_write(cpu->mem, &cpu->hint, at, &gpa, sizeof(gpa));
+	cpu->state.pml_index--;
+}
+
+/* Set A in all entries used and D in the leaf. False: an entry changed under us. */
+static bool set_flags(struct xlate *x, const struct s2_ask *q, struct nested_trail *t, int top,
+		      int leaf)
 {
 	struct model_cpu *cpu = x->cpu;
+	const struct paging *p = &cpu->nested;
+	bool dirty = sets_dirty(x, q);
 
 	for (int i = top; i >= leaf; i--) {
-		uint64_t set = p->level[i].accessed | (i == leaf && dirty ? p->dirty : 0);
+		uint64_t set = missing_flags(p, t, i, dirty && i == leaf);
 
-		if ((t->value[i] & set) == set)
+		if (!set)
 			continue;
 		if (!mem_set_bits(cpu->mem, &cpu->table_hint, t->at[i], p->entry_size, t->value[i],
 				  set)) {
@@ -234,12 +260,33 @@ static bool set_flags(struct xlate *x, const struct paging *p, struct nested_tra
 			return false;
 		}
 		t->value[i] |= set;
+		if (cpu->pml && set & p->dirty)
+			pml_log(cpu, q->gpa);
 	}
 	return true;
 }
 
-static void remember(struct xlate *x, const struct paging *p, const struct s2_ask *q,
-		     const struct s2 *s2)
+#define PML_ENTRIES 512
+
+/*
+ * Before any flag is set, an index out of range exits (H-82). An access may log
+ * more than once; exploring changes nothing, so near the end both may happen.
+ */
+static bool pml_full(struct xlate *x, const struct s2_ask *q, const struct nested_trail *t, int top,
+		     int leaf)
+{
+	const struct model_cpu *cpu = x->cpu;
+
+	if (!cpu->pml || !flags_missing(&cpu->nested, t, top, leaf, sets_dirty(x, q)))
+		return false;
+	if (x->set && cpu->state.pml_index < 8)
+		x->pml_close = true;
+	return cpu->state.pml_index >= PML_ENTRIES;
+}
+
+static const struct result pml_exit = {.event.kind = UMBRA_EVENT_PML_FULL};
+
+static void remember(struct xlate *x, const struct s2_ask *q, const struct s2 *s2)
 {
 	struct model_cpu *cpu = x->cpu;
 	struct fact f = {
@@ -249,7 +296,6 @@ static void remember(struct xlate *x, const struct paging *p, const struct s2_as
 		.s2 = *s2,
 	};
 
-	(void)p;
 	f.s2.hpa &= ~low_bits(s2->shift);
 	cache_add(&cpu->cache[FACT_NESTED_PAGE], &f);
 }
@@ -314,12 +360,16 @@ static void walk(struct xlate *x, const struct s2_ask *q, struct start s, struct
 	a->s2.dirty = (e & p->dirty) == p->dirty;
 	if (stage2_refuses(x, q, &a->s2, &a->failure))
 		return;
+	if (pml_full(x, q, &trail, top, s.level)) {
+		a->failure = pml_exit;
+		return;
+	}
 	a->failed = false;
 	if (sets_dirty(x, q))
 		a->s2.dirty = true;
 	if (x->set)
 		return;
-	if (!set_flags(x, p, &trail, top, s.level, sets_dirty(x, q))) {
+	if (!set_flags(x, q, &trail, top, s.level)) {
 		a->failed = true;
 		return;
 	}
@@ -327,7 +377,7 @@ static void walk(struct xlate *x, const struct s2_ask *q, struct start s, struct
 		return;
 	for (int i = top - 1; i >= s.level; i--)
 		remember_table(x, p, q->gpa, &passed[i]);
-	remember(x, p, q, &a->s2);
+	remember(x, q, &a->s2);
 }
 
 static const uint8_t page_shifts[] = {12, 21, 22, 30};
@@ -441,6 +491,11 @@ static unsigned stage2_every(struct xlate *x, const struct s2_ask *q, struct s2_
 
 	walk(x, q, root_start(p), &a);
 	n = add_answer(answers, n, &a);
+	if (x->pml_close) {
+		a = (struct s2_answer){.failed = true, .failure = pml_exit};
+		n = add_answer(answers, n, &a);
+		x->pml_close = false;
+	}
 	if (!cpu->hostile)
 		return n;
 	for (unsigned i = 0; i < sizeof(page_shifts); i++) {

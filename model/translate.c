@@ -600,7 +600,7 @@ static void start(struct xlate *x, struct model_cpu *cpu, uint64_t la, unsigned 
 	x->set = NULL;
 	x->unsure = x->asked = 0;
 	x->use_linear = cpu->hostile;
-	x->from_cache = x->speculative = x->restart = x->leaf_seen = false;
+	x->from_cache = x->speculative = x->restart = x->leaf_seen = x->pml_close = false;
 	x->seen_count = 0;
 	x->leaf_shift = 0;
 	x->trail_top = 0;

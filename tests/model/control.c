@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * control.c - T-31..T-43, T-78, T-120: canonical checks, page crossing, LAM,
- * MOV CR, entry checks, PDPTE registers.
+ * control.c - T-31..T-43, T-62, T-78, T-120: canonical checks, page crossing, LAM,
+ * MOV CR, entry checks, PDPTE registers, PML.
  */
 #include "machine.h"
 
@@ -318,6 +318,48 @@ static void t61_pdpte_through_ept(void **test_state)
 	machine_free(&m);
 }
 
+static void t62_pml(void **test_state)
+{
+	struct model_outcome o;
+	struct machine m;
+	uint32_t data = 0x11111111;
+	struct model_access a = {.gva.v = LA + 0x123, .size = 4, .access = VEC_W, .data = &data};
+	uint64_t leaf;
+
+	(void)test_state;
+	machine_new(&m, false, VEC_UNPAGED);
+	machine_ept(&m);
+	m.state.eptp |= 0x40;
+	m.state.pml = true;
+	m.state.pml_address = 0x9000;
+	m.state.pml_index = 1;
+	machine_start(&m, MODEL_STRICT);
+	/* A alone is not logged. */
+	expect(&m, 0x5000, 0, R_OK(0x5000));
+	assert_int_equal(model_state_of(m.cpu)->pml_index, 1);
+	expect(&m, 0x5123, VEC_W, R_OK(0x5000));
+	assert_int_equal(machine_get(&m, 0x9008, 8), 0x5000);
+	expect(&m, 0x5123, VEC_W, R_OK(0x5000)); /* D was 1: no log */
+	assert_int_equal(model_state_of(m.cpu)->pml_index, 0);
+	expect(&m, 0x6ff0, VEC_W, R_OK(0x6000));
+	assert_int_equal(machine_get(&m, 0x9000, 8), 0x6000);
+	assert_int_equal(model_state_of(m.cpu)->pml_index, 0xffff);
+	/* Full: neither flag nor data changes, for A too. */
+	leaf = machine_leaf_of(&m, 0x7000);
+	a.gva.v = 0x7000;
+	model_access(m.cpu, &a, &o);
+	assert_int_equal(o.event.kind, UMBRA_EVENT_PML_FULL);
+	assert_true(model_explains(m.cpu, &a, &o));
+	assert_int_equal(machine_get(&m, leaf, 8), 0x7037);
+	assert_int_equal(machine_get(&m, 0x7000, 4), 0);
+	a.access = 0;
+	model_access(m.cpu, &a, &o);
+	assert_int_equal(o.event.kind, UMBRA_EVENT_PML_FULL);
+	/* Pages whose flags are set need no log. */
+	expect(&m, 0x5123, VEC_W, R_OK(0x5000));
+	machine_free(&m);
+}
+
 static void t78_vmrun_checks(void **test_state)
 {
 	struct model_state good;
@@ -428,6 +470,7 @@ int main(void)
 		{"T-42 PDPTE check", t42_pdpte_check},
 		{"T-43 PDPTE reload", t43_pdpte_reload},
 		{"T-61 PDPTE load through EPT", t61_pdpte_through_ept},
+		{"T-62 PML", t62_pml},
 		{"T-78 VMRUN checks", t78_vmrun_checks},
 		{"H-133 VM entry checks", h133_entry_checks},
 		{"T-120 invalid operands", t120_invalid_operands},
