@@ -197,10 +197,9 @@ static struct umbra_regs random_regs(const struct umbra_cpu *cpu)
 	regs.cr4 |= chance(512) ? UMBRA_CR4_SMAP : 0;
 	regs.cr4 |= chance(400) ? UMBRA_CR4_PKE : 0;
 	regs.cr4 |= (cpu->features & UMBRA_CPU_PKS) && chance(400) ? UMBRA_CR4_PKS : 0;
-	/* D of a write by WP=0 is open on CPUs with shadow stacks (U-3). */
-	if ((cpu->features & UMBRA_CPU_SHSTK) || chance(700))
-		regs.cr0 |= UMBRA_CR0_WP;
-	if ((cpu->features & UMBRA_CPU_SHSTK) && chance(700))
+	regs.cr0 |= chance(700) ? UMBRA_CR0_WP : 0;
+	/* H-13 */
+	if ((cpu->features & UMBRA_CPU_SHSTK) && (regs.cr0 & UMBRA_CR0_WP) && chance(700))
 		regs.cr4 |= UMBRA_CR4_CET;
 	regs.pkru = chance(512) ? (uint32_t)duo_random(&r.random) : 0;
 	regs.pkrs = chance(512) ? (uint32_t)duo_random(&r.random) : 0;

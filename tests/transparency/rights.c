@@ -166,7 +166,7 @@ static void enter(struct duo_setup *s)
 }
 
 /* The paging's own control bits, from the bits of @role. */
-#define ROLE_COUNT (1u << 7)
+#define ROLE_COUNT (1u << 8)
 
 static bool set_role(struct duo_setup *s, unsigned role, bool keys)
 {
@@ -177,9 +177,10 @@ static bool set_role(struct duo_setup *s, unsigned role, bool keys)
 		return false;
 	if (!keys && (role & (32 | 64)))
 		return false;
-	s->cpu.features &= ~UMBRA_CPU_SHSTK;
-	if (cet)
-		s->cpu.features |= UMBRA_CPU_SHSTK;
+	/* A CPU with shadow stacks treats D otherwise even without CET (H-59). */
+	if (cet && !(role & 128))
+		return false;
+	s->cpu.features |= role & 128 ? UMBRA_CPU_SHSTK : 0;
 	s->regs.cr4 |= cet ? UMBRA_CR4_CET : 0;
 	s->regs.cr0 |= wp ? UMBRA_CR0_WP : 0;
 	s->regs.cr4 |= role & 4 ? UMBRA_CR4_SMEP : 0;
