@@ -109,6 +109,8 @@ void cpu_bind(struct model_cpu *cpu)
 	cpu->pge = r->cr4 & UMBRA_CR4_PGE;
 	cpu->fetch_bit = r->cr4 & UMBRA_CR4_PAE && cpu->nxe;
 	cpu->ept_ad = ept && s->eptp & EPTP_AD;
+	cpu->npt_sss = s->stage2 == MODEL_NPT && s->npt_sss && s->hcr4 & UMBRA_CR4_PAE &&
+		       s->hefer & UMBRA_EFER_NXE;
 	cpu->pml = cpu->ept_ad && s->pml;
 	cpu->ept_sss = ept && s->eptp & EPTP_SSS;
 	cpu->max_linear_bits = c->features & UMBRA_CPU_LA57 ? 57 : 48;

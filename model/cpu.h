@@ -23,7 +23,7 @@ struct model_cpu {
 	struct fact_tags tags;
 	bool hostile, rewalk;
 	bool wp, smep, smap, pke, pks, nxe, pge, fetch_bit;
-	bool ept_ad, ept_sss, pml;
+	bool ept_ad, ept_sss, npt_sss, pml;
 	unsigned max_linear_bits; /* that the CPU has, whatever CR4.LA57 (H-5) */
 	unsigned linear_bits; /* 0: 32-bit addresses that wrap; else canonical width */
 
@@ -47,7 +47,8 @@ void cpu_bind(struct model_cpu *cpu);
 #define UNSURE_GMET_DATA (1u << 6) /* data access to a U/S=0 page under GMET: U-12 */
 #define UNSURE_A_EAGER (1u << 7) /* A set on the way down: H-60 */
 #define UNSURE_A_DENIED (1u << 8) /* A set in the leaf of a denied access: U-4 */
-#define UNSURE_AD_LAST (1u << 9) /* A/D set after the final second-stage walk: U-5 */
+#define UNSURE_SSS_DATA (1u << 9) /* data access to a U/S=0 shadow-stack page of NPT: U-12 */
+#define UNSURE_AD_LAST (1u << 10) /* A/D set after the final second-stage walk: U-5 */
 
 /** struct result - what became of one page-contained piece. */
 struct result {

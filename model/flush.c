@@ -219,6 +219,8 @@ void model_invlpg(struct model_cpu *cpu, umbra_gva gva)
 	cpu->stats.flushes++;
 	if (!canonical(cpu, gva.v))
 		return; /* H-6 */
+	if (!(cpu->state.regs.efer & UMBRA_EFER_LMA))
+		gva.v &= 0xffffffff;
 	s.globals = true;
 	drop_page(cpu, &s, gva.v);
 	if (cpu->state.regs.efer & EFER_TCE)

@@ -96,6 +96,8 @@ struct model_state {
 	/** EPT page-modification logging (H-82); acts only with EPTP bit 6. The index
 	 * counts down as the CPU logs: read it back with model_state_of(). */
 	bool pml;
+	/** NPT supervisor shadow-stack check (H-99). */
+	bool npt_sss;
 	uint64_t pml_address;
 	uint16_t pml_index;
 };

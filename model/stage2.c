@@ -54,6 +54,10 @@ static void needs(struct xlate *x, const struct s2_ask *q, unsigned *need, unsig
 		*need |= s->rogpt && q->use == S2_READ_ENTRY ? 0 : S2_W;
 		return;
 	}
+	if (x->ss && !x->user && cpu->npt_sss) { /* H-99: the leaf's R/W does not matter */
+		*need = S2_SSS;
+		return;
+	}
 	*need |= (x->write ? S2_W : 0) | (x->fetch ? S2_X : 0);
 	if (s->gmet && x->fetch && !x->user)
 		*never = S2_U;
@@ -107,7 +111,7 @@ static void ept_refuse(struct xlate *x, const struct s2_ask *q, enum refusal why
 		if (cpu->state.mbec && rights & S2_XU)
 			code |= UMBRA_EPTQ_XU;
 		if (cpu->ept_sss) {
-			code |= rights & S2_LEAF60 ? 1ull << 14 : 0;
+			code |= rights & S2_SSS_LEAF ? 1ull << 14 : 0;
 			defined |= 1ull << 14;
 		}
 	}
@@ -131,8 +135,11 @@ static void ept_refuse(struct xlate *x, const struct s2_ask *q, enum refusal why
 	r->code_defined = defined;
 }
 
+#define NPF_SSS (1ull << 37)
+
 /* H-95. */
-static void npt_refuse(struct xlate *x, const struct s2_ask *q, enum refusal why, struct result *r)
+static void npt_refuse(struct xlate *x, const struct s2_ask *q, enum refusal why, unsigned rights,
+		       struct result *r)
 {
 	const struct model_state *s = &x->cpu->state;
 	bool final = q->use == S2_FINAL;
@@ -158,8 +165,14 @@ static void npt_refuse(struct xlate *x, const struct s2_ask *q, enum refusal why
 		if (s->gmet && !x->user && !ask(x, UNSURE_GMET_US))
 			code &= ~UMBRA_PF_U;
 	}
-	r->event.code = code;
 	r->code_defined = ~0ull;
+	if (x->cpu->npt_sss) {
+		if (why == REFUSE_RIGHTS && rights & S2_SSS_LEAF)
+			code |= NPF_SSS;
+		if (final && x->ss) /* U-12 */
+			r->code_defined &= ~UMBRA_PF_U;
+	}
+	r->event.code = code;
 }
 
 static void refuse(struct xlate *x, const struct s2_ask *q, enum refusal why, unsigned rights,
@@ -170,7 +183,7 @@ static void refuse(struct xlate *x, const struct s2_ask *q, enum refusal why, un
 	if (x->cpu->state.stage2 == MODEL_EPT)
 		ept_refuse(x, q, why, rights, r);
 	else
-		npt_refuse(x, q, why, r);
+		npt_refuse(x, q, why, rights, r);
 }
 
 bool stage2_refuses(struct xlate *x, const struct s2_ask *q, const struct s2 *s2,
@@ -181,6 +194,10 @@ bool stage2_refuses(struct xlate *x, const struct s2_ask *q, const struct s2 *s2
 	bool refused;
 
 	needs(x, q, &need, &never);
+	/* H-99: other data accesses are meant to reach U/S=0 pages of shadow stacks. */
+	if (x->cpu->npt_sss && q->use == S2_FINAL && need & S2_U && !x->fetch &&
+	    s2->rights & S2_SSS_LEAF && !ask(x, UNSURE_SSS_DATA))
+		need &= ~S2_U;
 	refused = (s2->rights & need) != need || s2->rights & never;
 	if (!refused && s->stage2 == MODEL_NPT && s->gmet && !x->fetch && !(s2->rights & S2_U))
 		refused = ask(x, UNSURE_GMET_DATA);
@@ -189,15 +206,21 @@ bool stage2_refuses(struct xlate *x, const struct s2_ask *q, const struct s2 *s2
 	return refused;
 }
 
-static unsigned rights_of(const struct paging *p, uint64_t all, uint64_t upper, uint64_t leaf,
-			  bool mbec)
+/* @all, @upper: positive rights of all entries and of those above the leaf. */
+static unsigned ept_rights(uint64_t all, uint64_t upper, uint64_t leaf, bool mbec)
 {
-	if (!p->ept)
-		return S2_R | (all & PTE_W ? S2_W : 0) | (all & PTE_U ? S2_U : 0) |
-		       (all & PTE_XD ? S2_X : 0);
 	return (all & EPT_R ? S2_R : 0) | (all & EPT_W ? S2_W : 0) | (all & EPT_X ? S2_X : 0) |
-	       (all & (mbec ? EPT_XU : EPT_X) ? S2_XU : 0) | (leaf & EPT_SSS ? S2_LEAF60 : 0) |
+	       (all & (mbec ? EPT_XU : EPT_X) ? S2_XU : 0) | (leaf & EPT_SSS ? S2_SSS_LEAF : 0) |
 	       (all & EPT_R && upper & EPT_W && leaf & EPT_SSS ? S2_SSS : 0);
+}
+
+static unsigned npt_rights(uint64_t all, uint64_t upper, uint64_t leaf)
+{
+	bool sss = leaf & PTE_XD && !(leaf & PTE_U);
+
+	return S2_R | (all & PTE_W ? S2_W : 0) | (all & PTE_U ? S2_U : 0) |
+	       (all & PTE_XD ? S2_X : 0) | (sss ? S2_SSS_LEAF : 0) |
+	       (sss && upper & PTE_W ? S2_SSS : 0);
 }
 
 /* Guest-physical facts are tagged EPTRTA on Intel, ASID on AMD (H-107, H-109). */
@@ -356,7 +379,8 @@ static void walk(struct xlate *x, const struct s2_ask *q, struct start s, struct
 	a->s2.hpa =
 		(paging_leaf_address(l, e) & ~low_bits(l->shift)) | (q->gpa & low_bits(l->shift));
 	a->s2.shift = l->shift;
-	a->s2.rights = (uint8_t)rights_of(p, s.all, s.upper, e, cpu->state.mbec);
+	a->s2.rights = (uint8_t)(p->ept ? ept_rights(s.all, s.upper, e, cpu->state.mbec)
+					: npt_rights(s.all, s.upper, e));
 	a->s2.dirty = (e & p->dirty) == p->dirty;
 	if (stage2_refuses(x, q, &a->s2, &a->failure))
 		return;

@@ -13,8 +13,8 @@
 #define S2_X (1u << 2) /* EPT: supervisor-mode addresses if MBEC; NPT: NX=0 */
 #define S2_XU (1u << 3) /* EPT: user-mode addresses */
 #define S2_U (1u << 4) /* NPT: U/S */
-#define S2_SSS (1u << 5) /* EPT: supervisor shadow stack allowed (H-74) */
-#define S2_LEAF60 (1u << 6) /* EPT: bit 60 of the leaf, for the qualification */
+#define S2_SSS (1u << 5) /* supervisor shadow stack allowed (H-74, H-99) */
+#define S2_SSS_LEAF (1u << 6) /* the leaf is marked so: EPT bit 60; NPT NX=1 and U/S=0 */
 #define S2_ALL 0xffu
 
 /** struct s2 - a GPA after the second stage. */

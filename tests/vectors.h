@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * vectors.h - the walk, rights and format vectors of hardware-facts section 7
- * (T-1..T-30, T-44..T-61, T-63, T-64, T-70..T-79) as plain data, and a few rows
+ * (T-1..T-30, T-44..T-61, T-63, T-64, T-70..T-80) as plain data, and a few rows
  * more, named by rule, so that every format is met.
  *
  * Each row is one access on one small machine. What a row does not mention is
@@ -100,7 +100,7 @@ struct vector {
 	enum vector_stage2 stage2;
 	enum vector_paging host_paging; /* NPT format; EPT: VEC_4LEVEL or VEC_5LEVEL */
 	uint64_t eptp_add; /* 40h A/D, 80h supervisor shadow stack */
-	bool mbec, gmet, rogpt, host_nxe_clear, host_wp_clear;
+	bool mbec, gmet, rogpt, npt_sss, host_nxe_clear, host_wp_clear;
 	struct vec_entry nested_upper[6]; /* [2..5]: entries above the leaves */
 	struct vec_entry nested_final; /* leaf of the data frame */
 	struct vec_entry nested_table[6]; /* leaf of the guest's table page of that level */
@@ -513,7 +513,7 @@ static const struct vector vectors[] = {
 	 .nested_final = VEC_NLEAF(1ull << 60 | 0x31), .access = VEC_SS,
 	 VEC_VIOLATION(0x6001), .code_mask = 0x6001},
 
-	/* ---- NPT, T-70..T-79 ---- */
+	/* ---- NPT, T-70..T-80 ---- */
 	{.id = "T-70a", .text = "NPT read", .amd = true, .stage2 = VEC_NPT, .access = VEC_U,
 	 .after_nested_upper = {[4] = VEC_NTABLE(4, 0x27), [3] = VEC_NTABLE(3, 0x27),
 				[2] = VEC_NTABLE(2, 0x27)},
@@ -565,6 +565,21 @@ static const struct vector vectors[] = {
 	 .access = VEC_W, VEC_PF(0x3)},
 	{.id = "T-79", .text = "unpaged guest, nested absent", .amd = true, .stage2 = VEC_NPT,
 	 .paging = VEC_UNPAGED, .gva = 0x5000, VEC_NPF_FINAL(0x4), .event_gpa = 0x5000},
+	{.id = "T-80a", .text = "NPT SSS page, sup SS write", .amd = true, .stage2 = VEC_NPT,
+	 .npt_sss = true, VEC_CET, .entry = {[1] = VEC_LEAF(0x61)},
+	 .nested_final = VEC_NLEAF(VEC_XD | 1), .access = VEC_SS | VEC_W},
+	{.id = "T-80b", .text = "NPT ordinary page, sup SS write (US either)", .amd = true,
+	 .stage2 = VEC_NPT, .npt_sss = true, VEC_CET, .entry = {[1] = VEC_LEAF(0x61)},
+	 .access = VEC_SS | VEC_W, VEC_NPF_FINAL(0x43), .code_mask = ~4ull},
+	{.id = "T-80c", .text = "NPT SSS page, fetch", .amd = true, .stage2 = VEC_NPT,
+	 .npt_sss = true, VEC_CET, .nested_final = VEC_NLEAF(VEC_XD | 1), .access = VEC_X,
+	 VEC_NPF_FINAL(1ull << 37 | 0x15)},
+	{.id = "T-80d", .text = "NPT non-leaf R/W=0, sup SS read", .amd = true,
+	 .stage2 = VEC_NPT, .rogpt = true, .npt_sss = true, VEC_CET,
+	 .entry = {[4] = VEC_TABLE(4, 0x27), [3] = VEC_TABLE(3, 0x27), [2] = VEC_TABLE(2, 0x27),
+		   [1] = VEC_LEAF(0x61)},
+	 .nested_upper = {[2] = VEC_NTABLE(2, 0x05)}, .nested_final = VEC_NLEAF(VEC_XD | 1),
+	 .access = VEC_SS, VEC_NPF_FINAL(1ull << 37 | 0x41), .code_mask = ~4ull},
 
 	/* ---- every format once more, in pairs; named by the rule ---- */
 	{.id = "H-26", .text = "32-bit guest, user write", .paging = VEC_32BIT,

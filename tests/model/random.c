@@ -121,6 +121,7 @@ static void build(struct fuzz *f)
 		machine_npt(m, (enum vector_paging)rnd(f, 4));
 		m->state.gmet = one_in(f, 4);
 		m->state.rogpt = one_in(f, 4);
+		m->state.npt_sss = one_in(f, 4);
 	} else if (one_in(f, 2) && !amd) {
 		machine_ept(m);
 		m->state.mbec = one_in(f, 3);
