@@ -48,7 +48,6 @@ static bool find_slot(struct fault *fault)
 	bool write = fault->access & UMBRA_ACCESS_WRITE;
 
 	fault->gfn.v = fault->gpa.v >> UMBRA_PAGE_SHIFT;
-	fault->generation = __atomic_load_n(&mmu->slots.generation, __ATOMIC_ACQUIRE);
 	fault->slot = slots_find(mmu, fault->gfn);
 	if (!fault->slot || (write && fault->slot->flags & UMBRA_SLOT_READONLY)) {
 		mmu_count(&mmu->stats.pf_mmio, 1);
@@ -122,7 +121,6 @@ static enum umbra_status run(struct fault *fault, unsigned level, bool exclusive
 	struct mmu *mmu = fault->mmu;
 	enum umbra_status status = UMBRA_OK;
 
-	umbra_host_read_begin(mmu->host);
 	if (find_slot(fault) && pin(fault, level, &status)) {
 		umbra_host_lock(mmu->host, UMBRA_LOCK_MMU, exclusive);
 		/* A root that was zapped meanwhile is to be replaced first. */
@@ -132,7 +130,6 @@ static enum umbra_status run(struct fault *fault, unsigned level, bool exclusive
 			fault->verdict = locked_stage(fault);
 		umbra_host_unlock(mmu->host, UMBRA_LOCK_MMU, exclusive);
 	}
-	umbra_host_read_end(mmu->host);
 	if (!status)
 		count_outcome(fault);
 	return status;
@@ -233,7 +230,6 @@ enum umbra_status fault_shadow(struct fault *fault)
 	if (status)
 		return status;
 	mmu_count(&fault->mmu->stats.pf_taken, 1);
-	umbra_host_read_begin(fault->mmu->host);
 	if (walk_guest(fault)) {
 		/* An unpaged guest has no leaf; its PAE tables map 2M at most. */
 		level = fault->walk.level ? fault->walk.level : 2;
@@ -242,6 +238,5 @@ enum umbra_status fault_shadow(struct fault *fault)
 		/* What is emulated must be memory that can be written. */
 		count_outcome(fault);
 	}
-	umbra_host_read_end(fault->mmu->host);
 	return status;
 }

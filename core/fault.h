@@ -23,6 +23,9 @@ struct fault {
 	umbra_gva gva;
 	/** Set of enum umbra_access. */
 	unsigned access;
+	/** Slots that the space's memory window is not older than; what is found in
+	 * others is not used. */
+	uint64_t generation;
 
 	/* walk: the guest's tables, where they are shadowed */
 	struct walk walk;
@@ -36,7 +39,6 @@ struct fault {
 	/* slots */
 	umbra_gfn gfn;
 	struct slot *slot;
-	uint64_t generation;
 
 	/* host pin */
 	struct umbra_pin pin;
@@ -52,6 +54,10 @@ struct fault {
 	struct umbra_event event; /* INJECT */
 };
 
+/*
+ * Both inside a read-side section that began before fault->generation was read: slots
+ * and the memory window stay good until it ends.
+ */
 /** fault_tdp - the hardware could not translate fault->gpa (an input here). */
 enum umbra_status fault_tdp(struct fault *fault);
 /** fault_shadow - the hardware could not translate fault->gva. */

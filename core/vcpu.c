@@ -301,7 +301,7 @@ enum umbra_status umbra_vcpu_fault(struct umbra_vcpu *vcpu, const struct umbra_e
 
 	/* Not the whole struct: the walk in it is large and written before it is read. */
 	fault.mmu = mmu;
-	fault.space = vcpu_space(vcpu);
+	fault.gpa.v = 0;
 	fault.reserve = &vcpu->reserve;
 	fault.key = 0;
 	fault.shstk = false;
@@ -313,7 +313,11 @@ enum umbra_status umbra_vcpu_fault(struct umbra_vcpu *vcpu, const struct umbra_e
 	if (status)
 		return status;
 	fault.root = vcpu->root;
+	umbra_host_read_begin(mmu->host);
+	fault.space = vcpu_space(vcpu);
+	fault.generation = vcpu->memory_generation;
 	status = mmu->paging == UMBRA_PAGING_SHADOW ? fault_shadow(&fault) : fault_tdp(&fault);
+	umbra_host_read_end(mmu->host);
 	if (status)
 		return status;
 	*resolution = (struct umbra_resolution){
