@@ -55,8 +55,12 @@ static struct page *link_table(struct edit *edit, struct table_at at, uint64_t o
 	struct page *child = pages_new(mmu, edit->reserve, reserve_table(mmu, edit->reserve),
 				       (umbra_gfn){region}, role, false);
 
-	if (table_link(edit, at, old, child))
+	if (table_link(edit, at, old, child)) {
+		/* In place of a leaf: it must be gone before a part of it shows anew. */
+		if (entry_is_present(&mmu->kind, old))
+			tlb_flush(mmu, &edit->tlb);
 		return child;
+	}
 	pages_unmake(mmu, edit->reserve, child);
 	return NULL;
 }
@@ -92,7 +96,10 @@ static enum umbra_verdict map(struct fault *fault, struct edit *edit)
 	/* Another frame: the old translation must be gone before the new one shows. */
 	if (entry_is_present(&mmu->kind, old) &&
 	    entry_pfn(&mmu->kind, old).v != entry_pfn(&mmu->kind, new).v) {
-		table_clear(edit, at);
+		/* Only this leaf: another vCPU may have linked a table here meanwhile,
+		 * and be in it. */
+		if (!table_set(edit, at, old, table_empty(mmu, at.page), fault->gfn))
+			return UMBRA_RETRY;
 		tlb_flush(mmu, &edit->tlb);
 		old = table_empty(mmu, at.page);
 	}
