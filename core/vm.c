@@ -24,6 +24,9 @@ static enum umbra_status check_ept(const struct umbra_vm_config *config)
 		return UMBRA_EINVAL;
 	if (config->levels == 5 && !has(&config->cpu, UMBRA_CPU_EPT_LEVEL5))
 		return UMBRA_EOPNOTSUPP;
+	/* Older layouts have no user execute bit: user code could never run. */
+	if (config->exec_by_mode && config->layout != UMBRA_LAYOUT_7_3)
+		return UMBRA_EINVAL;
 	if (config->exec_by_mode && !has(&config->cpu, UMBRA_CPU_MBEC))
 		return UMBRA_EOPNOTSUPP;
 	return UMBRA_OK;

@@ -77,7 +77,8 @@ struct umbra_vm_config {
 	enum umbra_layout layout;
 	/** Largest page to map: 1 (4K) .. 3 (1G); cut to what the CPU has. */
 	uint8_t page_level;
-	/** Run with MBEC (EPT) or GMET (NPT) on; EOPNOTSUPP if the CPU lacks it. */
+	/** Run with MBEC (EPT) or GMET (NPT) on; EOPNOTSUPP if the CPU lacks it. MBEC
+	 * needs layout 7.3 (EINVAL): only there is a user execute bit. */
 	bool exec_by_mode;
 	/** Table pages the VM may own at once; 0: no limit, else at least 64. */
 	uint32_t page_limit;
