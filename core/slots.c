@@ -92,7 +92,10 @@ static struct slot *slot_new(struct mmu *mmu, const struct umbra_slot *wanted)
 enum umbra_status slots_init(struct mmu *mmu)
 {
 	mmu->slots.view = view_new(mmu, 0);
-	return mmu->slots.view ? UMBRA_OK : UMBRA_ENOMEM;
+	if (!mmu->slots.view)
+		return UMBRA_ENOMEM;
+	mmu->slots.bytes = mmu->slots.view->bytes;
+	return UMBRA_OK;
 }
 
 void slots_destroy(struct mmu *mmu)
