@@ -244,14 +244,14 @@ static void audit_parents(struct audit *audit, struct page *page)
 
 /* ---- I-11: mirrors say what the guest's bytes say ---- */
 
-/* The guest entry that the SPTE at @at mirrors; false: none, or its memory is gone. */
-static bool guest_entry(struct mmu *mmu, struct table_at at, uint64_t *entry)
+/* The guest entry that the SPTE at @at mirrors, and whether A and D can be set in it
+ * (G-36); false: none, or its memory is gone. */
+static bool guest_entry(struct mmu *mmu, struct table_at at, uint64_t *entry, bool *writable)
 {
 	union role role = at.page->role;
 	unsigned bytes = roles_entry_bytes(role), index = at.index;
 	umbra_gpa gpa = {at.page->gfn << UMBRA_PAGE_SHIFT};
 	uint64_t size;
-	bool writable;
 	uint8_t *memory;
 
 	if (role.direct || role.promoted || role.registers)
@@ -261,7 +261,7 @@ static bool guest_entry(struct mmu *mmu, struct table_at at, uint64_t *entry)
 	else if (role.guest == ROLE_GUEST_32)
 		index = role.level == 2 ? role.quadrant * 256 + index / 2
 					: role.quadrant * 512 + index;
-	memory = vm_memory(mmu, gpa, &size, &writable);
+	memory = vm_memory(mmu, gpa, &size, writable);
 	if (!memory)
 		return false;
 	memory += index * bytes;
@@ -278,8 +278,9 @@ static void audit_mirror_entry(struct audit *audit, struct table_at at, uint64_t
 	uint64_t where = at.page->hpa.v + at.index * sizeof(entry), guest, frame;
 	const struct format_level *level;
 	bool leaf = entry_is_leaf(&mmu->kind, entry, role.level), guest_leaf;
+	bool has_ad;
 
-	if (!guest_entry(mmu, at, &guest))
+	if (!guest_entry(mmu, at, &guest, &has_ad))
 		return;
 	level = &format[role.guest]->level[role.level];
 	guest_leaf = role.level == 1 || (guest & level->large &&
@@ -313,9 +314,9 @@ static void audit_mirror_entry(struct audit *audit, struct table_at at, uint64_t
 		finding(audit, "I-11", "a leaf maps another frame than the guest's", where, guest);
 	if (entry_is_writable(&mmu->kind, entry) && role.flags & MODE_WP && !(guest & 2))
 		finding(audit, "I-11", "a leaf is writable, the guest's is not", where, guest);
-	if (entry_is_writable(&mmu->kind, entry) && guest & 2 && !(guest & level->dirty))
+	if (has_ad && entry_is_writable(&mmu->kind, entry) && guest & 2 && !(guest & level->dirty))
 		finding(audit, "I-11", "a leaf is writable, the guest's is clean", where, guest);
-	if (!(guest & level->accessed))
+	if (has_ad && !(guest & level->accessed))
 		finding(audit, "I-11", "a leaf mirrors an entry without A", where, guest);
 }
 
