@@ -76,8 +76,14 @@ void roots_put(struct mmu *mmu, struct page *root)
 	umbra_host_unlock(mmu->host, UMBRA_LOCK_MMU, true);
 }
 
-uint64_t roots_pointer(const struct mmu *mmu, const struct page *root)
+/* CR3.LAM_U57 and LAM_U48 (H-7): hardware strips the guest's pointers, not Umbra. */
+#define CR3_LAM (3ull << 61)
+
+uint64_t roots_pointer(const struct mmu *mmu, const struct page *root,
+		       const struct umbra_regs *regs)
 {
+	if (mmu->paging == UMBRA_PAGING_SHADOW && regs->efer & UMBRA_EFER_LMA)
+		return root->hpa.v | (regs->cr3 & CR3_LAM);
 	if (mmu->paging != UMBRA_PAGING_EPT)
 		return root->hpa.v;
 	/* E-2: write-back, walk length - 1, A/D. */

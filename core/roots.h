@@ -19,8 +19,9 @@ enum umbra_status roots_get(struct mmu *mmu, struct reserve *reserve, const stru
 /** roots_put - let go. NULL is allowed. */
 void roots_put(struct mmu *mmu, struct page *root);
 
-/** roots_pointer - CR3, EPTP or nCR3 for @root. */
-uint64_t roots_pointer(const struct mmu *mmu, const struct page *root);
+/** roots_pointer - CR3, EPTP or nCR3 for @root and a guest whose registers are @regs. */
+uint64_t roots_pointer(const struct mmu *mmu, const struct page *root,
+		       const struct umbra_regs *regs);
 /** roots_registers - fill root->regs and root->host for a guest whose registers are @regs. */
 void roots_registers(const struct mmu *mmu, const struct umbra_regs *regs, struct umbra_root *root);
 

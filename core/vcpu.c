@@ -235,7 +235,7 @@ enum umbra_status umbra_vcpu_load(struct umbra_vcpu *vcpu, struct umbra_root *ro
 
 	if (status)
 		return status;
-	root->pointer = roots_pointer(&vcpu->vm->mmu, vcpu->root);
+	root->pointer = roots_pointer(&vcpu->vm->mmu, vcpu->root, &vcpu->regs);
 	roots_registers(&vcpu->vm->mmu, &vcpu->regs, root);
 	root->flush = vcpu->flush;
 	vcpu->flush = false;
