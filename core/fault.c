@@ -19,24 +19,9 @@
 #include "core/shadow.h"
 #include "core/tdp.h"
 
-/* Room for one more path of tables, within the VM's limit. */
-static enum umbra_status make_room(struct mmu *mmu)
-{
-	struct edit edit = {.mmu = mmu};
-	bool enough;
-
-	if (!mmu->page_limit || mmu->pages.count + RESERVE_PAGES <= mmu->page_limit)
-		return UMBRA_OK;
-	umbra_host_lock(mmu->host, UMBRA_LOCK_MMU, true);
-	enough = table_recycle(&edit, mmu->page_limit - RESERVE_PAGES);
-	tlb_commit(mmu, &edit.tlb);
-	umbra_host_unlock(mmu->host, UMBRA_LOCK_MMU, true);
-	return enough ? UMBRA_OK : UMBRA_ENOSPC;
-}
-
 static enum umbra_status prepare(struct fault *fault)
 {
-	enum umbra_status status = make_room(fault->mmu);
+	enum umbra_status status = table_make_room(fault->mmu);
 
 	return status ? status : reserve_fill(fault->mmu, fault->reserve);
 }

@@ -49,9 +49,11 @@ enum umbra_status roots_get(struct mmu *mmu, struct reserve *reserve, const stru
 {
 	struct shadow_want want = wanted(mmu, space, regs);
 	unsigned flags = want.role.pae_root ? UMBRA_PAGE_BELOW_4G : 0;
-	enum umbra_status status = reserve_fill(mmu, reserve);
+	enum umbra_status status = table_make_room(mmu);
 	bool used;
 
+	if (!status)
+		status = reserve_fill(mmu, reserve);
 	if (status)
 		return status;
 	if (!umbra_host_page_alloc(mmu->host, flags, &want.table))

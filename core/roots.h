@@ -12,7 +12,7 @@
 
 /**
  * roots_get - take a reference to the root for @space, whose registers are @regs
- * (with TDP both are ignored). ENOMEM.
+ * (with TDP both are ignored). ENOMEM, ENOSPC.
  */
 enum umbra_status roots_get(struct mmu *mmu, struct reserve *reserve, const struct space *space,
 			    const struct umbra_regs *regs, struct page **root);

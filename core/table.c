@@ -254,6 +254,20 @@ bool table_recycle(struct edit *edit, uint64_t count)
 	return true;
 }
 
+enum umbra_status table_make_room(struct mmu *mmu)
+{
+	struct edit edit = {.mmu = mmu};
+	bool enough;
+
+	if (!mmu->page_limit || mmu->pages.count + RESERVE_PAGES <= mmu->page_limit)
+		return UMBRA_OK;
+	umbra_host_lock(mmu->host, UMBRA_LOCK_MMU, true);
+	enough = table_recycle(&edit, mmu->page_limit - RESERVE_PAGES);
+	tlb_commit(mmu, &edit.tlb);
+	umbra_host_unlock(mmu->host, UMBRA_LOCK_MMU, true);
+	return enough ? UMBRA_OK : UMBRA_ENOSPC;
+}
+
 void table_zap_all(struct edit *edit)
 {
 	struct pages *pages = &edit->mmu->pages;

@@ -56,6 +56,11 @@ void table_zap_page(struct edit *edit, struct page *page);
 /** table_recycle - zap pages that are no root, oldest first, until at most @count live.
  * False if there are not enough of them. */
 bool table_recycle(struct edit *edit, uint64_t count);
+/**
+ * table_make_room - recycle until one operation's RESERVE_PAGES fit within the VM's
+ * limit; ENOSPC if they cannot. Takes the MMU lock.
+ */
+enum umbra_status table_make_room(struct mmu *mmu);
 /** table_put_root - a vCPU lets go of its root. */
 void table_put_root(struct edit *edit, struct page *root);
 /** table_zap_all - every page of the VM. Roots become invalid. */
