@@ -50,7 +50,7 @@ static const char *why(const struct vector *v)
 {
 	if (v->eptp_add & 0x80)
 		return "EPTP.7, supervisor shadow-stack control";
-	if (v->sss)
+	if (v->npt_sss)
 		return "VMCB 090h bit 4, supervisor shadow-stack check";
 	return NULL;
 }
