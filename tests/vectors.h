@@ -580,6 +580,10 @@ static const struct vector vectors[] = {
 		   [1] = VEC_LEAF(0x61)},
 	 .nested_upper = {[2] = VEC_NTABLE(2, 0x05)}, .nested_final = VEC_NLEAF(VEC_XD | 1),
 	 .access = VEC_SS, VEC_NPF_FINAL(1ull << 37 | 0x41), .code_mask = ~4ull},
+	{.id = "T-80e", .text = "NPT U/S=0 without NX is no SSS page", .amd = true,
+	 .stage2 = VEC_NPT, .npt_sss = true, VEC_CET, .entry = {[1] = VEC_LEAF(0x61)},
+	 .nested_final = VEC_NLEAF(1), .access = VEC_SS | VEC_W, VEC_NPF_FINAL(0x43),
+	 .code_mask = ~4ull},
 
 	/* ---- every format once more, in pairs; named by the rule ---- */
 	{.id = "H-26", .text = "32-bit guest, user write", .paging = VEC_32BIT,

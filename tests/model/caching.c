@@ -780,6 +780,55 @@ static void h112_smep_invept(void **test_state)
 	}
 }
 
+/* H-123: an A update through a mapping cached read-only exits once. */
+static void h123_stale_table_rights(void **test_state)
+{
+	struct machine m;
+	uint64_t pte, leaf;
+
+	(void)test_state;
+	machine_new(&m, false, VEC_4LEVEL);
+	pte = machine_map(&m, LA, 1, X1 | 0x27);
+	machine_map(&m, LA2, 1, X2 | 7);
+	machine_ept(&m);
+	machine_start(&m, MODEL_HOSTILE);
+	leaf = machine_leaf_of(&m, pte);
+	machine_set(&m, leaf, 8, (pte & ~0xfffull) | 0x35);
+	expect(&m, LA, 0, R_OK(X1));
+	invlpg(&m, 0x1000); /* drops the guest's tables, not the guest-physical mapping */
+	machine_set(&m, leaf, 8, (pte & ~0xfffull) | 0x37);
+	EXPECT_LEGAL(&m, LA2, 0, R_OK(X2), R_EXIT(0x0aa));
+	expect(&m, LA2, 0, R_EXIT(0x0aa));
+	EXPECT_LEGAL(&m, LA2, 0, R_OK(X2));
+	machine_free(&m);
+}
+
+/* A table page that moved, read through its old clean mapping: A goes to the new place. */
+static void h98_moved_table(void **test_state)
+{
+	struct machine m;
+	uint64_t pte, leaf, table;
+
+	(void)test_state;
+	machine_new(&m, true, VEC_4LEVEL);
+	pte = machine_map(&m, LA, 1, X1 | 0x27);
+	machine_map(&m, LA2, 1, X2 | 7);
+	machine_npt(&m, VEC_4LEVEL);
+	m.state.rogpt = true;
+	machine_start(&m, MODEL_HOSTILE);
+	table = pte & ~0xfffull;
+	leaf = machine_leaf_of(&m, table);
+	expect(&m, LA, 0, R_OK(X1));
+	assert_int_equal(machine_get(&m, leaf, 8), table | 0x27); /* read only: no nested D */
+	memcpy(m.ram + 0x9000, m.ram + table, 4096);
+	machine_set(&m, leaf, 8, 0x9007);
+	expect(&m, LA2, 0, R_OK(X2));
+	assert_int_equal(machine_get(&m, machine_entry(&m, LA2, 1), 8), X2 | 7);
+	assert_int_equal(machine_get(&m, 0x9000 | (machine_entry(&m, LA2, 1) & 0xfff), 8),
+			 X2 | 0x27);
+	machine_free(&m);
+}
+
 /* Unsure points widen the legal set, and only there. */
 static void unsure_points(void **test_state)
 {
@@ -859,6 +908,8 @@ int main(void)
 		{"H-112 H-128 SMEP and INVEPT", h112_smep_invept},
 		{"H-81 EPT D through a cached mapping", h81_ept_dirty},
 		{"H-106 A before caching", h106_accessed_first},
+		{"H-98 moved table page", h98_moved_table},
+		{"H-123 A update through a stale mapping", h123_stale_table_rights},
 		{"U-1 U-4 U-5 U-6 U-7", unsure_points},
 	};
 
