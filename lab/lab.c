@@ -412,6 +412,16 @@ bool lab_device_write(struct lab *lab, umbra_gpa gpa, const void *bytes, size_t 
 	return refused_both(lab, !to, status != UMBRA_OK, NULL);
 }
 
+bool lab_move(struct lab *lab, unsigned index)
+{
+	static const struct lab_access none = {0};
+	const struct lab_side right = {.end = LAB_DONE};
+	struct lab_side side = {.end = LAB_DONE};
+
+	machine_move(lab, index, &side);
+	return compare_sides(lab, "instruction", &none, &right, &side);
+}
+
 void lab_zap(struct lab *lab)
 {
 	lab_counts(lab);

@@ -148,6 +148,13 @@ bool lab_device_write(struct lab *lab, umbra_gpa gpa, const void *bytes, size_t 
 /** lab_zap - umbra_vm_zap_all(): must be invisible. */
 void lab_zap(struct lab *lab);
 
+/**
+ * lab_move - the embedder moves memory @index: its slot is deleted and made again
+ * with other host memory that holds the same bytes; the old memory is filled
+ * with garbage. The guest must not notice. False: a difference, or no memory.
+ */
+bool lab_move(struct lab *lab, unsigned index);
+
 /** lab_compare_memory - all guest memory; returns the number of differing words. */
 uint64_t lab_compare_memory(struct lab *lab);
 /** lab_audit - umbra_audit(); each finding is a difference. Returns their number. */

@@ -25,6 +25,7 @@
  */
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "lab/parts.h"
 
@@ -70,35 +71,53 @@ void machine_forget(struct lab *lab)
 
 /* ---- opening ---- */
 
-static bool add_memory(struct lab *lab, unsigned index, char *error, size_t error_size)
+/* Register @bytes as home @which of memory @index. */
+static bool add_home(struct lab *lab, unsigned index, unsigned which, void *bytes)
 {
 	const struct lab_memory *m = &lab->memory[index];
 	const uint64_t skew = lab->config.skew ? UMBRA_PAGE_SIZE : 0;
+	struct lab_home *home = &lab->home[index][which];
 	const struct posix_region region = {
-		.base = {LAB_PLACE + m->base.v + skew},
+		.base = {(which ? LAB_TWIN : LAB_PLACE) + m->base.v + skew},
 		.size = m->size,
-		.bytes = m->umbra,
+		.bytes = bytes,
 		.level = lab->config.page_level,
 		.readonly = m->readonly,
 	};
-	struct umbra_slot slot = {
+
+	home->base = region.base.v;
+	home->bytes = bytes;
+	return posix_region_add(lab->host, &region, &home->hva) &&
+	       model_mem_add(lab->umbra_mem, region.base, m->size, bytes);
+}
+
+static enum umbra_status set_slot(struct lab *lab, unsigned index)
+{
+	const struct lab_memory *m = &lab->memory[index];
+	const struct umbra_slot slot = {
 		.id = index,
 		.flags = m->readonly ? UMBRA_SLOT_READONLY : 0,
 		.base = m->base,
 		.size = m->size,
+		.hva = lab->home[index][lab->at_home[index]].hva,
 	};
+
+	return umbra_slot_set(lab->vm, &slot);
+}
+
+static bool add_memory(struct lab *lab, unsigned index, char *error, size_t error_size)
+{
 	enum umbra_status status;
 
-	if (!posix_region_add(lab->host, &region, &slot.hva) ||
-	    !model_mem_add(lab->umbra_mem, region.base, m->size, m->umbra)) {
+	if (!add_home(lab, index, 0, lab->memory[index].umbra)) {
 		snprintf(error, error_size, "guest memory ranges overlap");
 		return false;
 	}
-	status = umbra_slot_set(lab->vm, &slot);
+	status = set_slot(lab, index);
 	if (status == UMBRA_OK)
 		return true;
-	snprintf(error, error_size, "slot 0x%llx: %s", (unsigned long long)m->base.v,
-		 umbra_strstatus(status));
+	snprintf(error, error_size, "slot 0x%llx: %s",
+		 (unsigned long long)lab->memory[index].base.v, umbra_strstatus(status));
 	return false;
 }
 
@@ -173,9 +192,13 @@ void machine_close(struct lab *lab)
 	if (lab->umbra_mem)
 		model_mem_free(lab->umbra_mem);
 	posix_host_free(lab->host);
+	for (unsigned i = 0; i < lab->memory_count; i++) {
+		if (lab->home[i][1].bytes)
+			munmap(lab->home[i][1].bytes, lab->memory[i].size);
+	}
 }
 
-/* ---- entering ---- */
+/* ---- moving ---- */
 
 static bool wrong(struct lab_side *side, const char *what)
 {
@@ -190,6 +213,40 @@ static bool failed(struct lab_side *side, enum umbra_status status)
 	side->status = status;
 	return false;
 }
+
+static bool make_twin(struct lab *lab, unsigned index)
+{
+	void *bytes;
+
+	if (lab->home[index][1].bytes)
+		return true;
+	bytes = mmap(NULL, lab->memory[index].size, PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	return bytes != MAP_FAILED && add_home(lab, index, 1, bytes);
+}
+
+bool machine_move(struct lab *lab, unsigned index, struct lab_side *side)
+{
+	const struct umbra_slot gone = {.id = index};
+	struct lab_memory *m = &lab->memory[index];
+	enum umbra_status status;
+	void *old = m->umbra;
+
+	if (!make_twin(lab, index))
+		return wrong(side, "no memory to move to");
+	status = umbra_slot_set(lab->vm, &gone);
+	if (status != UMBRA_OK)
+		return failed(side, status);
+	lab->at_home[index] ^= 1;
+	m->umbra = lab->home[index][lab->at_home[index]].bytes;
+	memcpy(m->umbra, old, m->size);
+	memset(old, 0xee, m->size);
+	status = set_slot(lab, index);
+	lab->stale = true;
+	return status == UMBRA_OK || failed(side, status);
+}
+
+/* ---- entering ---- */
 
 static bool same_root(const struct umbra_root *a, const struct umbra_root *b)
 {
@@ -391,23 +448,34 @@ bool machine_resolve(struct lab *lab, const struct umbra_event *event,
 	}
 }
 
+/* The guest-physical address that lies at @hpa now. */
+static bool guest_address(const struct lab *lab, umbra_hpa hpa, umbra_gpa *gpa)
+{
+	for (unsigned i = 0; i < lab->memory_count; i++) {
+		uint64_t offset = hpa.v - lab->home[i][lab->at_home[i]].base;
+
+		if (offset >= lab->memory[i].size)
+			continue;
+		gpa->v = lab->memory[i].base.v + offset;
+		return true;
+	}
+	return false;
+}
+
 /* Done by hardware: where, in the guest's terms? */
 static void completed(struct lab *lab, const struct model_outcome *outcome, struct lab_side *side)
 {
-	const uint64_t skew = lab->config.skew ? UMBRA_PAGE_SIZE : 0;
-
 	side->end = LAB_DONE;
 	side->piece_count = outcome->piece_count;
 	for (unsigned i = 0; i < outcome->piece_count; i++) {
 		const struct model_piece *piece = &outcome->piece[i];
-		umbra_gpa gpa = {piece->hpa.v - LAB_PLACE - skew};
-		enum lab_place place = lab_place_of(lab, gpa, NULL);
+		umbra_gpa gpa = {0};
 
-		side->piece[i] = (struct lab_piece){gpa, piece->size, place};
-		if (place == LAB_NOTHING)
+		if (!guest_address(lab, piece->hpa, &gpa))
 			wrong(side, "translated to host memory that is not the guest's");
 		else if (lab_is_tdp(lab) && gpa.v != piece->gpa.v)
 			wrong(side, "translated to the host memory of another guest address");
+		side->piece[i] = (struct lab_piece){gpa, piece->size, lab_place_of(lab, gpa, NULL)};
 	}
 }
 

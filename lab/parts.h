@@ -7,15 +7,27 @@
 
 /** Host memory of a slot lies this far above its guest-physical address. */
 #define LAB_PLACE 0x200000000ull
+/** ... and its twin this far. */
+#define LAB_TWIN 0x400000000ull
 #define LAB_ROUNDS 64
 /** VPID or ASID of the guest. */
 #define LAB_TAG 1
+
+/** Where the UMBRA machine has one of the memories: here, or in its twin. */
+struct lab_home {
+	/** Host-physical address of the first byte, the hva, the bytes. base 0: none. */
+	uint64_t base;
+	umbra_hva hva;
+	void *bytes;
+};
 
 struct lab {
 	struct lab_config config;
 	struct lab_memory memory[LAB_MEMORY_MAX];
 	unsigned memory_count;
-	unsigned memory_hit;
+	/** Homes of each memory: the caller's, and the one that lab_move made. */
+	struct lab_home home[LAB_MEMORY_MAX][2];
+	uint8_t at_home[LAB_MEMORY_MAX];
 
 	struct model_mem *bare_mem, *umbra_mem;
 	struct model_cpu *bare, *cpu;
@@ -49,6 +61,8 @@ void machine_access(struct lab *lab, const struct lab_access *access, struct lab
 bool machine_resolve(struct lab *lab, const struct umbra_event *event,
 		     const struct lab_access *access, struct lab_side *side,
 		     struct umbra_resolution *resolution);
+/** machine_move - see lab_move. */
+bool machine_move(struct lab *lab, unsigned index, struct lab_side *side);
 /** machine_forget - drop the guest's translations, as a reset of its CPU does. */
 void machine_forget(struct lab *lab);
 

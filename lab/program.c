@@ -10,6 +10,7 @@
  *	         a change of CR4.PGE
  *	registers  MOV CR0/CR3/CR4, WRMSR EFER, PKRU
  *	zap      Umbra drops its tables, which nobody may notice
+ *	move     a slot goes and comes again with other host memory behind it
  *
  * The edits keep what the lab's stores of new bytes rely on: leaves never lead
  * to tables. (Tables read as other tables do; stores with new bytes are thus
@@ -23,6 +24,9 @@
 
 #include "lab/program.h"
 #include "lab/random.h"
+
+#define MOVE_MAX 0x100000u
+#define MOVE_LIMIT 0x2000000u
 
 struct state {
 	struct lab *lab;
@@ -287,6 +291,18 @@ static bool step_state(struct state *s)
 	return lab_set_regs(s->lab, &regs, true, NULL);
 }
 
+/* Small memories only: each byte is copied. */
+static bool step_move(struct state *s)
+{
+	unsigned count, index;
+	const struct lab_memory *memory = lab_memory(s->lab, &count);
+
+	index = (unsigned)below(s, count);
+	if (memory[index].size > MOVE_MAX && below(s, 16))
+		return true;
+	return memory[index].size > MOVE_LIMIT || lab_move(s->lab, index);
+}
+
 /* ---- the program ---- */
 
 static bool step(struct state *s)
@@ -300,6 +316,8 @@ static bool step(struct state *s)
 		lab_zap(s->lab);
 		return true;
 	}
+	if (choice < 6)
+		return step_move(s);
 	if (!paged || choice < 600)
 		return step_access(s);
 	if (choice < 620)
