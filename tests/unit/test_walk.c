@@ -139,6 +139,13 @@ static void test_where(void **state)
 	assert_int_equal(c.out.level, 2);
 	assert_int_equal(c.out.event.gpa.v, (uint64_t)((uint8_t *)guest_entry(2) - c.ram));
 
+	/* What the middle makes of a table's address is still a table's. */
+	build(0, 0);
+	*entry(OUTER(1), 1, GUEST(1)) = 0;
+	assert_int_equal(go(0, 0), WALK_NOT_PRESENT);
+	assert_int_equal(c.out.event.code, 0x081);
+	assert_int_equal(c.out.event.gpa.v, (uint64_t)((uint8_t *)guest_entry(1) - c.ram));
+
 	/* The middle space itself, walked directly: no linear address. */
 	*entry(MIDDLE(1), 1, 0x9000) = 0x9000 | 0x31;
 	assert_int_equal(walk(&c.middle, 0x9008, UMBRA_ACCESS_WRITE, 0, &c.out), WALK_DENIED);
