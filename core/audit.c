@@ -66,7 +66,7 @@ static void audit_roots(struct audit *audit)
 static void audit_page(struct audit *audit, struct page *page)
 {
 	struct mmu *mmu = audit->mmu;
-	bool lone_tdp = mmu->paging != UMBRA_PAGING_SHADOW && !chain_is_empty(&page->parents);
+	bool lone_tdp = mmu->paging != UMBRA_PAGING_SHADOW && page->role.level < mmu->levels;
 	unsigned same = 0;
 
 	if (page_of(mmu, page->hpa) != page)
@@ -215,7 +215,7 @@ static void audit_link(struct audit *audit, struct table_at at, uint64_t entry)
 		finding(audit, "I-6", "an entry leads to a zapped page", where, entry);
 	if (!chain_has(&child->parents, where))
 		finding(audit, "I-6", "a child does not know its parent", where, entry);
-	if (mmu->paging != UMBRA_PAGING_SHADOW && chain_count(&child->parents) != 1)
+	if (mmu->paging != UMBRA_PAGING_SHADOW && chain_count(&child->parents) > 1)
 		finding(audit, "I-10", "a TDP table with several parents", where, entry);
 }
 
