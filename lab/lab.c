@@ -21,6 +21,7 @@
 #include <string.h>
 
 #include "lab/parts.h"
+#include "lab/random.h"
 
 /* ---- setting up ---- */
 
@@ -80,6 +81,11 @@ struct lab *lab_new(const struct lab_config *config, const struct lab_memory *me
 	lab->config = *config;
 	memcpy(lab->memory, memory, memory_count * sizeof(*memory));
 	lab->memory_count = memory_count;
+	if (config->cpus > LAB_CPU_MAX) {
+		snprintf(error, error_size, "more than %u CPUs", LAB_CPU_MAX);
+		free(lab);
+		return NULL;
+	}
 	if (config->cpu.maxphyaddr < 36 || config->cpu.maxphyaddr > 52) {
 		snprintf(error, error_size, "the lab's machines have 36 to 52 address bits");
 		free(lab);
@@ -132,7 +138,7 @@ struct umbra_vm *lab_vm(struct lab *lab)
 
 struct umbra_vcpu *lab_vcpu(struct lab *lab)
 {
-	return lab->vcpu;
+	return lab->cpu[0].vcpu;
 }
 
 struct posix_host *lab_host(struct lab *lab)
@@ -219,6 +225,7 @@ bool lab_access(struct lab *lab, const struct lab_access *access, struct lab_sid
 	bool mmio = false;
 
 	lab->counts.accesses++;
+	lab->at = &lab->cpu[lab->cpu_count > 1 ? random_below(&lab->random, lab->cpu_count) : 0];
 	bare_access(lab, access, &right);
 	machine_access(lab, access, &umbra);
 	if (umbra.rounds > lab->counts.rounds_max)
@@ -255,15 +262,20 @@ bool lab_set_regs(struct lab *lab, const struct umbra_regs *regs, bool load_pdpt
 		.load_pdptes = load_pdptes,
 		.long_code = regs->efer & UMBRA_EFER_LMA,
 	};
-	struct umbra_event event = model_enter(lab->bare, &state);
-	enum umbra_status status = umbra_vcpu_set_regs(lab->vcpu, regs, load_pdptes);
-	const bool bare = event.kind != UMBRA_EVENT_NONE;
+	const bool bare = model_enter(lab->bare, &state).kind != UMBRA_EVENT_NONE;
+	bool same = true;
 
-	if (status == UMBRA_OK)
+	for (unsigned i = 0; i < lab->cpu_count; i++) {
+		enum umbra_status status;
+
+		lab->at = &lab->cpu[i];
+		status = umbra_vcpu_set_regs(lab->at->vcpu, regs, load_pdptes);
+		machine_forget(lab);
+		same = refused_both(lab, bare, status != UMBRA_OK, refused) && same;
+	}
+	if (!bare)
 		lab->long_code = state.long_code;
-	lab->stale = true;
-	machine_forget(lab);
-	return refused_both(lab, bare, status != UMBRA_OK, refused);
+	return same;
 }
 
 static struct umbra_event bare_mov(struct model_cpu *cpu, enum lab_register which, uint64_t value)
@@ -287,7 +299,7 @@ static bool tdp_mov(struct lab *lab, enum lab_register which, uint64_t value, st
 
 		if (!machine_enter(lab, side))
 			return false;
-		event = bare_mov(lab->cpu, which, value);
+		event = bare_mov(lab->at->model, which, value);
 		if (event.kind == UMBRA_EVENT_NONE) {
 			side->end = LAB_DONE;
 			return true;
@@ -313,7 +325,7 @@ static void shadow_mov(struct lab *lab, enum lab_register which, uint64_t value,
 {
 	const uint64_t cr0_load = UMBRA_CR0_CD | UMBRA_CR0_NW | UMBRA_CR0_PG;
 	const uint64_t cr4_load = UMBRA_CR4_PAE | UMBRA_CR4_PGE | UMBRA_CR4_PSE | UMBRA_CR4_SMEP;
-	struct umbra_regs regs = *umbra_vcpu_regs(lab->vcpu);
+	struct umbra_regs regs = *umbra_vcpu_regs(lab->at->vcpu);
 	bool load = false;
 	enum umbra_status status;
 
@@ -336,18 +348,18 @@ static void shadow_mov(struct lab *lab, enum lab_register which, uint64_t value,
 		regs.efer &= ~UMBRA_EFER_LMA;
 		regs.efer |= regs.cr0 & UMBRA_CR0_PG ? UMBRA_EFER_LMA : 0;
 	}
-	status = umbra_vcpu_set_regs(lab->vcpu, &regs, load);
-	lab->stale = true;
+	status = umbra_vcpu_set_regs(lab->at->vcpu, &regs, load);
+	lab->at->stale = true;
 	side->end = status == UMBRA_OK ? LAB_DONE : LAB_REFUSED;
 }
 
 /* Umbra learns what the guest's registers are now. */
 static void tell_regs(struct lab *lab, struct lab_side *side)
 {
-	const struct umbra_regs *regs = &model_state_of(lab->cpu)->regs;
-	enum umbra_status status = umbra_vcpu_set_regs(lab->vcpu, regs, false);
+	const struct umbra_regs *regs = &model_state_of(lab->at->model)->regs;
+	enum umbra_status status = umbra_vcpu_set_regs(lab->at->vcpu, regs, false);
 
-	lab->stale = true;
+	lab->at->stale = true;
 	if (status == UMBRA_OK)
 		return;
 	side->end = LAB_STATUS;
@@ -358,48 +370,68 @@ bool lab_mov(struct lab *lab, enum lab_register which, uint64_t value, bool *ref
 {
 	static const struct lab_access none = {0};
 	struct umbra_event event = bare_mov(lab->bare, which, value);
-	struct lab_side right = {0}, umbra = {0};
+	const struct lab_side right = {
+		.end = event.kind == UMBRA_EVENT_NONE ? LAB_DONE : LAB_REFUSED,
+	};
+	bool same = true;
 
-	right.end = event.kind == UMBRA_EVENT_NONE ? LAB_DONE : LAB_REFUSED;
-	if (!lab_is_tdp(lab))
-		shadow_mov(lab, which, value, &umbra);
-	else if (tdp_mov(lab, which, value, &umbra) && umbra.end == LAB_DONE)
-		tell_regs(lab, &umbra);
+	for (unsigned i = 0; i < lab->cpu_count; i++) {
+		struct lab_side umbra = {0};
+
+		lab->at = &lab->cpu[i];
+		if (!lab_is_tdp(lab))
+			shadow_mov(lab, which, value, &umbra);
+		else if (tdp_mov(lab, which, value, &umbra) && umbra.end == LAB_DONE)
+			tell_regs(lab, &umbra);
+		same = compare_sides(lab, "instruction", &none, &right, &umbra) && same;
+	}
 	lab->long_code = lab_regs(lab)->efer & UMBRA_EFER_LMA;
 	if (refused)
 		*refused = right.end == LAB_REFUSED;
-	return compare_sides(lab, "instruction", &none, &right, &umbra);
+	return same;
 }
 
 bool lab_set_keys(struct lab *lab, uint32_t pkru, uint32_t pkrs)
 {
-	struct umbra_regs regs = *umbra_vcpu_regs(lab->vcpu);
-	enum umbra_status status;
+	bool same = true;
 
 	model_set_keys(lab->bare, pkru, pkrs);
-	regs.pkru = pkru;
-	regs.pkrs = pkrs;
-	status = umbra_vcpu_set_regs(lab->vcpu, &regs, false);
-	if (lab_is_tdp(lab) && lab->entered)
-		model_set_keys(lab->cpu, pkru, pkrs);
-	lab->stale = true;
-	return refused_both(lab, false, status != UMBRA_OK, NULL);
+	for (unsigned i = 0; i < lab->cpu_count; i++) {
+		struct umbra_regs regs;
+		enum umbra_status status;
+
+		lab->at = &lab->cpu[i];
+		regs = *umbra_vcpu_regs(lab->at->vcpu);
+		regs.pkru = pkru;
+		regs.pkrs = pkrs;
+		status = umbra_vcpu_set_regs(lab->at->vcpu, &regs, false);
+		if (lab_is_tdp(lab) && lab->at->entered)
+			model_set_keys(lab->at->model, pkru, pkrs);
+		lab->at->stale = true;
+		same = refused_both(lab, false, status != UMBRA_OK, NULL) && same;
+	}
+	return same;
 }
 
 bool lab_invlpg(struct lab *lab, umbra_gva gva)
 {
-	struct lab_side side = {0};
+	bool same = true;
 
 	model_invlpg(lab->bare, gva);
-	if (!lab_is_tdp(lab)) {
-		umbra_vcpu_invlpg(lab->vcpu, gva);
-		lab->stale = true;
-		return true;
+	for (unsigned i = 0; i < lab->cpu_count; i++) {
+		struct lab_side side = {0};
+
+		lab->at = &lab->cpu[i];
+		if (!lab_is_tdp(lab)) {
+			umbra_vcpu_invlpg(lab->at->vcpu, gva);
+			lab->at->stale = true;
+		} else if (machine_enter(lab, &side)) {
+			model_invlpg(lab->at->model, gva);
+		} else {
+			same = refused_both(lab, false, true, NULL) && same;
+		}
 	}
-	if (!machine_enter(lab, &side))
-		return refused_both(lab, false, true, NULL);
-	model_invlpg(lab->cpu, gva);
-	return true;
+	return same;
 }
 
 bool lab_device_write(struct lab *lab, umbra_gpa gpa, const void *bytes, size_t size)
@@ -426,5 +458,4 @@ void lab_zap(struct lab *lab)
 {
 	lab_counts(lab);
 	umbra_vm_zap_all(lab->vm);
-	lab->stale = true;
 }

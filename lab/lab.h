@@ -21,6 +21,7 @@ struct lab;
 /* ---- setting up ---- */
 
 #define LAB_MEMORY_MAX 32
+#define LAB_CPU_MAX 4
 
 /** struct lab_memory - one slot: the same bytes twice. */
 struct lab_memory {
@@ -51,6 +52,9 @@ struct lab_config {
 	enum model_caching caching;
 	unsigned choices;
 	uint64_t seed;
+	/** CPUs of the UMBRA machine, all in the same state; an access is made by one
+	 * at random, an instruction executed by each. 0: one. */
+	unsigned cpus;
 	/** Audit after each fault that Umbra handled (slow). */
 	bool audit;
 };
@@ -134,7 +138,7 @@ bool lab_set_regs(struct lab *lab, const struct umbra_regs *regs, bool load_pdpt
 /** lab_regs - the guest's registers (of the BARE machine). */
 const struct umbra_regs *lab_regs(const struct lab *lab);
 
-/** lab_access - one access. @bare, if not NULL, gets the right outcome. False: a difference. */
+/** lab_access - one access, by some CPU. @bare, if not NULL, gets the right outcome. False: a difference. */
 bool lab_access(struct lab *lab, const struct lab_access *access, struct lab_side *bare);
 
 /* Instructions of the guest; false: a difference. */

@@ -13,7 +13,8 @@
  *	umbra_host_flush   EPT: INVEPT of the EPTP in use; AMD: TLB_CONTROL 3 at
  *	                   the next VMRUN; shadow on Intel: INVVPID of the VPID
  *	root.flush         the same
- * An entry by itself flushes nothing (VPID and ASID are in use). Entering is
+ * With several CPUs umbra_host_flush reaches all, and umbra_host_kick is what makes
+ * another one load its root again. An entry by itself flushes nothing (VPID and ASID are in use). Entering is
  * left out where it could change nothing.
  *
  * MMIO and EMULATE are completed as an instruction emulator would: translate
@@ -31,42 +32,45 @@
 
 /* ---- flushes ---- */
 
-static void flush_now(struct lab *lab)
+static void flush_cpu(struct lab *lab, struct lab_cpu *cpu)
 {
 	lab->counts.flushes++;
-	if (!lab->entered)
+	if (!cpu->entered)
 		return;
 	if (lab->config.cpu.vendor == UMBRA_VENDOR_AMD) {
-		lab->tlb_control = 3;
-		lab->stale = true;
+		cpu->tlb_control = 3;
+		cpu->stale = true;
 	} else if (lab->config.paging == UMBRA_PAGING_EPT) {
-		model_invept(lab->cpu, 1, lab->root.pointer);
+		model_invept(cpu->model, 1, cpu->root.pointer);
 	} else {
-		model_invvpid(lab->cpu, 1, LAB_TAG, (umbra_gva){0});
+		model_invvpid(cpu->model, 1, LAB_TAG, (umbra_gva){0});
 	}
 }
 
 static void on_flush(void *context, const struct umbra_flush *flush)
 {
+	struct lab *lab = context;
+
 	(void)flush;
-	flush_now(context);
+	for (unsigned i = 0; i < lab->cpu_count; i++)
+		flush_cpu(lab, &lab->cpu[i]);
 }
 
 static void on_kick(void *context, unsigned vcpu)
 {
 	struct lab *lab = context;
 
-	(void)vcpu;
-	lab->stale = true;
+	if (vcpu < lab->cpu_count)
+		lab->cpu[vcpu].stale = true;
 }
 
 void machine_forget(struct lab *lab)
 {
 	if (lab->config.cpu.vendor == UMBRA_VENDOR_AMD)
-		lab->tlb_control = 3;
+		lab->at->tlb_control = 3;
 	else if (lab_is_tdp(lab))
-		model_invvpid(lab->cpu, 1, LAB_TAG, (umbra_gva){0});
-	lab->stale = true;
+		model_invvpid(lab->at->model, 1, LAB_TAG, (umbra_gva){0});
+	lab->at->stale = true;
 }
 
 /* ---- opening ---- */
@@ -145,7 +149,8 @@ static bool open_vm(struct lab *lab, char *error, size_t error_size)
 		if (!add_memory(lab, i, error, error_size))
 			return false;
 	}
-	status = umbra_vcpu_create(lab->vm, &guest, &lab->vcpu);
+	for (unsigned i = 0; i < lab->cpu_count && status == UMBRA_OK; i++)
+		status = umbra_vcpu_create(lab->vm, &guest, &lab->cpu[i].vcpu);
 	if (status == UMBRA_OK)
 		return true;
 	snprintf(error, error_size, "such a vCPU cannot be: %s", umbra_strstatus(status));
@@ -154,7 +159,7 @@ static bool open_vm(struct lab *lab, char *error, size_t error_size)
 
 bool machine_open(struct lab *lab, char *error, size_t error_size)
 {
-	const struct model_config config = {
+	struct model_config config = {
 		.cpu = lab->config.cpu,
 		.caching = lab->config.caching,
 		.choices = lab->config.choices,
@@ -165,9 +170,14 @@ bool machine_open(struct lab *lab, char *error, size_t error_size)
 
 	lab->umbra_mem = model_mem_new();
 	lab->host = posix_host_new(&host);
-	if (lab->umbra_mem && lab->host)
-		lab->cpu = model_cpu_new(lab->umbra_mem, &config);
-	if (!lab->cpu) {
+	lab->cpu_count = lab->config.cpus ? lab->config.cpus : 1;
+	lab->at = &lab->cpu[0];
+	lab->random = lab->config.seed;
+	for (unsigned i = 0; lab->umbra_mem && lab->host && i < lab->cpu_count; i++) {
+		lab->cpu[i].model = model_cpu_new(lab->umbra_mem, &config);
+		config.seed++;
+	}
+	if (!lab->cpu[lab->cpu_count - 1].model) {
 		snprintf(error, error_size, "out of memory");
 		return false;
 	}
@@ -185,10 +195,12 @@ bool machine_open(struct lab *lab, char *error, size_t error_size)
 
 void machine_close(struct lab *lab)
 {
-	lab->entered = false;
+	for (unsigned i = 0; i < lab->cpu_count; i++)
+		lab->cpu[i].entered = false;
 	if (lab->vm)
 		umbra_vm_destroy(lab->vm);
-	model_cpu_free(lab->cpu);
+	for (unsigned i = 0; i < lab->cpu_count; i++)
+		model_cpu_free(lab->cpu[i].model);
 	if (lab->umbra_mem)
 		model_mem_free(lab->umbra_mem);
 	posix_host_free(lab->host);
@@ -242,7 +254,6 @@ bool machine_move(struct lab *lab, unsigned index, struct lab_side *side)
 	memcpy(m->umbra, old, m->size);
 	memset(old, 0xee, m->size);
 	status = set_slot(lab, index);
-	lab->stale = true;
 	return status == UMBRA_OK || failed(side, status);
 }
 
@@ -257,7 +268,7 @@ static bool same_root(const struct umbra_root *a, const struct umbra_root *b)
 /* The guest pages by PAE: the CPU reads PDPTEs when it enters a shadow root. */
 static bool reads_pdptes(const struct lab *lab)
 {
-	const struct umbra_regs *regs = &lab->root.regs;
+	const struct umbra_regs *regs = &lab->at->root.regs;
 
 	return !lab_is_tdp(lab) && !(regs->efer & UMBRA_EFER_LMA) && regs->cr0 & UMBRA_CR0_PG &&
 	       regs->cr4 & UMBRA_CR4_PAE;
@@ -265,28 +276,29 @@ static bool reads_pdptes(const struct lab *lab)
 
 bool machine_enter(struct lab *lab, struct lab_side *side)
 {
+	struct lab_cpu *cpu = lab->at;
 	struct model_state state;
 	struct umbra_root root;
 	enum umbra_status status;
 	bool same;
 
-	if (lab->entered && !lab->stale)
+	if (cpu->entered && !cpu->stale)
 		return true;
 	memset(&root, 0, sizeof(root));
-	status = umbra_vcpu_load(lab->vcpu, &root);
+	status = umbra_vcpu_load(cpu->vcpu, &root);
 	if (status != UMBRA_OK)
 		return failed(side, status);
-	same = lab->entered && same_root(&root, &lab->root);
-	lab->root = root;
-	lab->stale = false;
-	if (!lab->entered) {
-		lab->entered = true;
-		lab->tlb_control = 0;
+	same = cpu->entered && same_root(&root, &lab->at->root);
+	lab->at->root = root;
+	cpu->stale = false;
+	if (!cpu->entered) {
+		cpu->entered = true;
+		cpu->tlb_control = 0;
 	}
 	if (root.flush)
-		flush_now(lab);
-	lab->stale = false;
-	if (same && !lab->tlb_control && !reads_pdptes(lab))
+		flush_cpu(lab, cpu);
+	cpu->stale = false;
+	if (same && !cpu->tlb_control && !reads_pdptes(lab))
 		return true;
 
 	state = (struct model_state){
@@ -294,7 +306,7 @@ bool machine_enter(struct lab *lab, struct lab_side *side)
 		.load_pdptes = !lab_is_tdp(lab),
 		.long_code = lab->long_code,
 		.tag = LAB_TAG,
-		.tlb_control = lab->tlb_control,
+		.tlb_control = cpu->tlb_control,
 	};
 	if (lab->config.paging == UMBRA_PAGING_EPT) {
 		state.stage2 = MODEL_EPT;
@@ -309,9 +321,9 @@ bool machine_enter(struct lab *lab, struct lab_side *side)
 		state.gmet = lab->config.exec_by_mode;
 	}
 	lab->counts.entries++;
-	lab->tlb_control = 0;
-	if (model_enter(lab->cpu, &state).kind != UMBRA_EVENT_NONE) {
-		lab->entered = false;
+	cpu->tlb_control = 0;
+	if (model_enter(cpu->model, &state).kind != UMBRA_EVENT_NONE) {
+		cpu->entered = false;
 		return wrong(side, "VM entry failed: the CPU refuses this root");
 	}
 	return true;
@@ -366,7 +378,7 @@ static void emulate(struct lab *lab, const struct lab_access *access, struct lab
 	for (unsigned i = 0; i < count; i++) {
 		struct umbra_translation t;
 		enum umbra_status status =
-			umbra_vcpu_translate(lab->vcpu, piece[i].gva, access->access, true, &t);
+			umbra_vcpu_translate(lab->at->vcpu, piece[i].gva, access->access, true, &t);
 		enum lab_place place;
 
 		if (status != UMBRA_OK) {
@@ -424,8 +436,8 @@ bool machine_resolve(struct lab *lab, const struct umbra_event *event,
 	resolution->verdict = UMBRA_VERDICT_COUNT;
 	side->rounds++;
 	lab->counts.exits[event->kind]++;
-	status = umbra_vcpu_fault(lab->vcpu, &exit, resolution);
-	lab->stale = true;
+	status = umbra_vcpu_fault(lab->at->vcpu, &exit, resolution);
+	lab->at->stale = true;
 	if (status != UMBRA_OK) {
 		resolution->verdict = UMBRA_VERDICT_COUNT;
 		return failed(side, status);
@@ -503,7 +515,7 @@ void machine_access(struct lab *lab, const struct lab_access *access, struct lab
 	while (side->rounds < LAB_ROUNDS) {
 		if (!machine_enter(lab, side))
 			return;
-		model_access(lab->cpu, &a, &outcome);
+		model_access(lab->at->model, &a, &outcome);
 		if (outcome.event.kind == UMBRA_EVENT_NONE) {
 			completed(lab, &outcome, side);
 			return;

@@ -21,6 +21,19 @@ struct lab_home {
 	void *bytes;
 };
 
+/** One CPU of the UMBRA machine, with its vCPU. */
+struct lab_cpu {
+	struct model_cpu *model;
+	struct umbra_vcpu *vcpu;
+	/** What it was entered with last. */
+	struct umbra_root root;
+	bool entered;
+	/** Ask umbra_vcpu_load again before the guest goes on. */
+	bool stale;
+	/** AMD: TLB_CONTROL of the next VMRUN. */
+	uint8_t tlb_control;
+};
+
 struct lab {
 	struct lab_config config;
 	struct lab_memory memory[LAB_MEMORY_MAX];
@@ -30,18 +43,16 @@ struct lab {
 	uint8_t at_home[LAB_MEMORY_MAX];
 
 	struct model_mem *bare_mem, *umbra_mem;
-	struct model_cpu *bare, *cpu;
+	struct model_cpu *bare;
+	/** CPUs of the UMBRA machine, and the one that is executing. */
+	struct lab_cpu cpu[LAB_CPU_MAX];
+	unsigned cpu_count;
+	struct lab_cpu *at;
+	uint64_t random;
 
 	struct posix_host *host;
 	struct umbra_vm *vm;
-	struct umbra_vcpu *vcpu;
-	/** What the UMBRA machine was entered with last. */
-	struct umbra_root root;
-	bool entered, long_code;
-	/** Ask umbra_vcpu_load again before the guest goes on. */
-	bool stale;
-	/** NPT and shadow on AMD: TLB_CONTROL of the next VMRUN. */
-	uint8_t tlb_control;
+	bool long_code;
 
 	struct lab_counts counts;
 	void (*found)(void *context, const struct lab_difference *difference);

@@ -4,6 +4,8 @@
  * invalidations that the architecture requires: exactly the bare machine's
  * results, in every mode, configuration and temperament.
  *
+ * Half of them on two CPUs (odd seeds), where flushes have to reach the other one.
+ *
  * UMBRA_TEST_SEED (default 1) and UMBRA_TEST_STEPS choose another program; a
  * failure prints the seed and the step.
  */
@@ -19,10 +21,11 @@ static uint64_t number(const char *name, uint64_t otherwise)
 static void run_one(const struct test_setup *setup, enum builtin_mode mode,
 		    enum model_caching caching, struct program *program)
 {
-	const struct lab_config config = test_config(setup, caching);
+	struct lab_config config = test_config(setup, caching);
 	struct test_lab t;
 	uint64_t differences;
 
+	config.cpus = 1 + program->seed % 2;
 	test_open(&t, &config, mode);
 	differences = program_run(t.lab, t.builtin, program);
 	if (differences)
@@ -38,19 +41,25 @@ static void run_setup(void **state)
 {
 	const struct test_setup *setup = *state;
 	const uint64_t seed = number("UMBRA_TEST_SEED", 1);
-	const uint64_t steps = number("UMBRA_TEST_STEPS", scaled(8000));
+	const uint64_t steps = number("UMBRA_TEST_STEPS", scaled(5000));
 
 	for (unsigned mode = 0; mode < BUILTIN_MODES; mode++) {
 		for (unsigned caching = 0; caching < 2; caching++) {
 			struct program small = {
-				.seed = seed + 1000,
+				.seed = seed + 1001,
 				.steps = scaled(300),
 				.audit_every = 1,
 				.compare_every = 10,
 				.stop = true,
 			};
+			struct program two = {
+				.seed = seed * 2 + 1,
+				.steps = steps,
+				.audit_every = 500,
+				.stop = true,
+			};
 			struct program large = {
-				.seed = seed,
+				.seed = seed * 2,
 				.steps = steps,
 				.audit_every = 500,
 				.stop = true,
@@ -58,6 +67,7 @@ static void run_setup(void **state)
 
 			run_one(setup, mode, caching, &small);
 			run_one(setup, mode, caching, &large);
+			run_one(setup, mode, caching, &two);
 		}
 	}
 }
