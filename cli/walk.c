@@ -61,6 +61,20 @@ static const char *access_name(unsigned access, char *to, size_t size)
 	return to;
 }
 
+/* What makes a supervisor's access to a user page a fault. */
+static const char *because(const struct walking *w, const struct walk *walk)
+{
+	const uint32_t flags = w->guest->mode.flags;
+
+	if (w->access & UMBRA_ACCESS_USER || !(walk->acc & ACC_USER))
+		return "";
+	if (w->access & UMBRA_ACCESS_FETCH)
+		return flags & MODE_SMEP && walk->acc & ACC_EXEC ? " (SMEP)" : "";
+	if (w->access & UMBRA_ACCESS_WRITE && flags & MODE_WP && !(walk->acc & ACC_WRITE))
+		return "";
+	return flags & MODE_SMAP ? " (SMAP)" : "";
+}
+
 /* Why the walk ended, in words; the entry is the one of walk->level. */
 static void explain(const struct walking *w, const struct walk *walk, char *to, size_t size)
 {
@@ -83,8 +97,8 @@ static void explain(const struct walking *w, const struct walk *walk, char *to, 
 		if (walk->event.code & UMBRA_PF_PK)
 			snprintf(to, size, "protection key %u denies", walk->key);
 		else
-			snprintf(to, size, "the translation's rights %s deny",
-				 guest_rights(walk->acc, rights));
+			snprintf(to, size, "the translation's rights %s deny%s",
+				 guest_rights(walk->acc, rights), because(w, walk));
 		break;
 	case WALK_ABSENT:
 		snprintf(to, size, "the table at 0x%" PRIx64 " is absent in image",

@@ -18,6 +18,7 @@
 #include "lab/sweep.h"
 
 #define PROGRESS_EVERY 4096
+#define FEW_PAGES 1000
 
 /* Kinds of access. The first six are those of images; the last four need CET. */
 static const unsigned kinds[] = {
@@ -105,6 +106,12 @@ static void one(struct plan *p, unsigned page, unsigned kind)
 	progress(p->sweep, p->done++, p->total);
 }
 
+/* A guest without paging has few pages, but large ones. */
+static unsigned rounds(unsigned pages)
+{
+	return pages < FEW_PAGES ? FEW_PAGES / pages : 1;
+}
+
 static void variation(struct plan *p, unsigned kind_count, uint64_t share)
 {
 	for (uint64_t i = 0; i < share; i++)
@@ -112,9 +119,11 @@ static void variation(struct plan *p, unsigned kind_count, uint64_t share)
 		    (unsigned)random_below(&p->random, kind_count));
 	if (share)
 		return;
-	for (unsigned page = 0; page < p->pages; page++) {
-		for (unsigned kind = 0; kind < kind_count; kind++)
-			one(p, page, kind);
+	for (unsigned round = 0; round < rounds(p->pages); round++) {
+		for (unsigned page = 0; page < p->pages; page++) {
+			for (unsigned kind = 0; kind < kind_count; kind++)
+				one(p, page, kind);
+		}
 	}
 }
 
@@ -128,7 +137,8 @@ void sweep_builtin(struct lab *lab, const struct builtin *builtin, const struct 
 	plan.page = builtin_pages(builtin, &plan.pages);
 	for (unsigned i = 0; builtin_regs(builtin, i, &regs); i++) {
 		variations++;
-		plan.total += (uint64_t)plan.pages * kinds_of(&regs);
+		plan.total += (uint64_t)plan.pages * kinds_of(&regs) *
+			      (plan.pages ? rounds(plan.pages) : 0);
 	}
 	if (!variations || !plan.pages)
 		return;
