@@ -30,6 +30,9 @@ struct bench_result {
  */
 int bench_walk(void (*emit)(const struct bench_result *, void *), void *arg, double seconds);
 
+/** bench_walk_stream - the same walks, none waiting for the one before it. */
+int bench_walk_stream(void (*emit)(const struct bench_result *, void *), void *arg, double seconds);
+
 /** bench_tdp - first touch of a guest page under EPT; see tdp.c. As bench_walk. */
 int bench_tdp(void (*emit)(const struct bench_result *, void *), void *arg, double seconds);
 

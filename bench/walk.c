@@ -5,10 +5,13 @@
  * A guest maps 128 MiB of linear addresses, in 4K pages, to frames in random
  * order; each walk goes to a random one of the 32768 pages. Tables are warm (the
  * leaves of 128 MiB are 256 KiB: they live in the second-level cache), A/D bits
- * are set. A walk begins when the one before it has its result, as it does for
- * whoever needs the translation; without that the processor overlaps many walks
- * and one measures its width. Each sample of the walker is followed by one of
- * the reference, with the same addresses.
+ * are set. Each sample of the walker is followed by one of the reference, with the
+ * same addresses.
+ *
+ * bench_walk(): a walk begins when the one before it has its result, as it does for
+ * whoever needs the translation to go on. bench_walk_stream(): walks do not wait
+ * for each other, so that the processor overlaps as many as it can hold. There the
+ * reference, of a few instructions, shows the processor's width, not a walk's time.
  *
  * The reference knows its format, its level count and where memory is; it reads
  * an entry, masks the address and goes on. No present bit, no rights, no reserved
@@ -47,7 +50,7 @@ struct setup {
 typedef uint64_t reference_fn(const struct setup *setup, uint64_t address);
 
 struct job {
-	const char *name;
+	const char *name[2]; /* waiting, stream */
 	const struct format *format, *nested;
 	uint32_t flags, nested_flags;
 	reference_fn *reference;
@@ -183,24 +186,29 @@ static void map(struct setup *s, const struct mode *mode, uint64_t root, uint64_
 	}
 }
 
-static void map_linear(struct setup *s, uint64_t *pdpte)
+static int map_linear(struct setup *s, uint64_t *pdpte)
 {
 	uint32_t *order = malloc(PAGES * sizeof(*order));
 
-	for (uint32_t i = 0; order && i < PAGES; i++) {
+	if (!order)
+		return ENOMEM;
+	for (uint32_t i = 0; i < PAGES; i++) {
 		const uint32_t j = (uint32_t)(random_next(s) >> 32) % (i + 1);
 
 		order[i] = order[j];
 		order[j] = i;
 	}
-	for (uint32_t i = 0; order && i < PAGES; i++)
+	for (uint32_t i = 0; i < PAGES; i++)
 		map(s, &s->mode, s->space.root, pdpte,
 		    (uint64_t[]){LINEAR_BASE + i * PAGE, DATA_BASE + order[i] * PAGE});
 	free(order);
+	return 0;
 }
 
-static void build(struct setup *s, const struct job *job, uint64_t *pdpte)
+static int build(struct setup *s, const struct job *job, uint64_t *pdpte)
 {
+	int error;
+
 	memset(s->bytes, 0, ARENA_SIZE);
 	memset(pdpte, 0, 4 * sizeof(*pdpte));
 	s->used = 0;
@@ -210,9 +218,9 @@ static void build(struct setup *s, const struct job *job, uint64_t *pdpte)
 		.base = ARENA_BASE, .size = ARENA_SIZE, .bytes = s->bytes, .writable = true};
 	s->space = (struct space){.mode = &s->mode, .pdpte = pdpte, .memory = &s->memory};
 	s->space.root = table_new(s);
-	map_linear(s, s->mode.root_registers ? pdpte : NULL);
-	if (!job->nested)
-		return;
+	error = map_linear(s, s->mode.root_registers ? pdpte : NULL);
+	if (error || !job->nested)
+		return error;
 	mode_bind(&s->nested_mode, job->nested, job->nested_flags, MAXPHYADDR);
 	s->nested = (struct space){.mode = &s->nested_mode, .memory = &s->memory};
 	s->nested.root = table_new(s);
@@ -222,6 +230,7 @@ static void build(struct setup *s, const struct job *job, uint64_t *pdpte)
 	for (uint64_t i = 0; i < PAGES; i++)
 		map(s, &s->nested_mode, s->nested.root, NULL,
 		    (uint64_t[]){DATA_BASE + i * PAGE, 2 * DATA_BASE + i * PAGE});
+	return 0;
 }
 
 /* ---- measuring ---- */
@@ -234,15 +243,18 @@ static double now(void)
 	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
 }
 
-/* The next address: a random page, once the last result is known. */
-static inline uint64_t next_address(uint64_t *state, uint64_t result, uint64_t zero)
+/* A random page; with @wait, not before the last result is known. */
+static inline uint64_t next_address(uint64_t *state, uint64_t result, uint64_t zero, bool wait)
 {
 	*state = *state * 6364136223846793005ull + 1442695040888963407ull;
-	return LINEAR_BASE + ((*state >> 40) % PAGES) * PAGE + (result & zero);
+	return LINEAR_BASE + ((*state >> 40) % PAGES) * PAGE + (wait ? result & zero : 0);
 }
 
-static double sample_walk(const struct setup *s, uint64_t seed, volatile uint64_t *zero,
-			  uint64_t *sum)
+/* @reference NULL: the walker. @zero is 0, but the compiler does not know. */
+static inline __attribute__((always_inline)) double sample(const struct setup *s,
+							   reference_fn *reference, uint64_t seed,
+							   const bool wait, volatile uint64_t *zero,
+							   uint64_t *sum)
 {
 	const uint64_t none = *zero;
 	const double begin = now();
@@ -250,44 +262,44 @@ static double sample_walk(const struct setup *s, uint64_t seed, volatile uint64_
 	struct walk out;
 
 	for (unsigned i = 0; i < SAMPLE; i++) {
-		walk(&s->space, next_address(&seed, result, none), UMBRA_ACCESS_USER, 0, &out);
-		result = out.final;
+		const uint64_t address = next_address(&seed, result, none, wait);
+
+		if (reference) {
+			result = reference(s, address);
+		} else {
+			walk(&s->space, address, UMBRA_ACCESS_USER, 0, &out);
+			result = out.final;
+		}
 		*sum += result;
 	}
 	return (now() - begin) / SAMPLE;
 }
 
-static double sample_reference(const struct setup *s, reference_fn *reference, uint64_t seed,
-			       volatile uint64_t *zero, uint64_t *sum)
+static void keep_least(double *least, double ns)
 {
-	const uint64_t none = *zero;
-	const double begin = now();
-	uint64_t result = 0;
-
-	for (unsigned i = 0; i < SAMPLE; i++) {
-		result = reference(s, next_address(&seed, result, none));
-		*sum += result;
-	}
-	return (now() - begin) / SAMPLE;
+	if (ns < *least)
+		*least = ns;
 }
 
-static bool measure(const struct setup *s, const struct job *job, double seconds,
+static bool measure(const struct setup *s, const struct job *job, bool wait, double seconds,
 		    struct bench_result *result)
 {
 	const double end = now() + seconds * 1e9;
 	volatile uint64_t zero = 0;
 	uint64_t seed = 1, sum[2] = {0, 0};
 
-	*result = (struct bench_result){.name = job->name, .ns = 1e9, .ref_ns = 1e9};
+	*result = (struct bench_result){.ns = 1e9, .ref_ns = 1e9};
 	for (unsigned i = 0; i < 4 || now() < end; i++) {
-		const double ns = sample_walk(s, seed, &zero, &sum[0]);
-		const double ref_ns = sample_reference(s, job->reference, seed, &zero, &sum[1]);
+		const double ns = wait ? sample(s, NULL, seed, true, &zero, &sum[0])
+				       : sample(s, NULL, seed, false, &zero, &sum[0]);
+		const double ref_ns = wait ? sample(s, job->reference, seed, true, &zero, &sum[1])
+					   : sample(s, job->reference, seed, false, &zero, &sum[1]);
 
 		/* The first round warms up. */
-		if (i > 0 && ns < result->ns)
-			result->ns = ns;
-		if (i > 0 && ref_ns < result->ref_ns)
-			result->ref_ns = ref_ns;
+		if (i > 0) {
+			keep_least(&result->ns, ns);
+			keep_least(&result->ref_ns, ref_ns);
+		}
 		seed += SAMPLE;
 	}
 	result->ratio = result->ns / result->ref_ns;
@@ -298,18 +310,27 @@ static bool measure(const struct setup *s, const struct job *job, double seconds
 #define NATIVE (MODE_NX | MODE_1G | MODE_PSE | MODE_PSE36 | MODE_WP | MODE_SMEP | MODE_SMAP)
 
 static const struct job jobs[] = {
-	{"walk-32", &format_32, NULL, NATIVE, 0, reference_32},
-	{"walk-pae", &format_pae, NULL, NATIVE, 0, reference_pae},
-	{"walk-4", &format_4, NULL, NATIVE, 0, reference_4},
-	{"walk-5", &format_5, NULL, NATIVE, 0, reference_5},
-	{"walk-4-ept", &format_4, &format_ept4, NATIVE,
-	 MODE_AD | MODE_EXECONLY | MODE_1G | MODE_2M | MODE_ADVINFO, reference_4x4},
-	{"walk-4-npt", &format_4, &format_4, NATIVE, MODE_NPT | MODE_NX | MODE_1G | MODE_WP,
+	{{"walk-32", "stream-32"}, &format_32, NULL, NATIVE, 0, reference_32},
+	{{"walk-pae", "stream-pae"}, &format_pae, NULL, NATIVE, 0, reference_pae},
+	{{"walk-4", "stream-4"}, &format_4, NULL, NATIVE, 0, reference_4},
+	{{"walk-5", "stream-5"}, &format_5, NULL, NATIVE, 0, reference_5},
+	{{"walk-4-ept", "stream-4-ept"},
+	 &format_4,
+	 &format_ept4,
+	 NATIVE,
+	 MODE_AD | MODE_EXECONLY | MODE_1G | MODE_2M | MODE_ADVINFO,
+	 reference_4x4},
+	{{"walk-4-npt", "stream-4-npt"},
+	 &format_4,
+	 &format_4,
+	 NATIVE,
+	 MODE_NPT | MODE_NX | MODE_1G | MODE_WP,
 	 reference_4x4},
 };
 #define JOBS (sizeof(jobs) / sizeof(jobs[0]))
 
-int bench_walk(void (*emit)(const struct bench_result *, void *), void *arg, double seconds)
+static int run(bool wait, void (*emit)(const struct bench_result *, void *), void *arg,
+	       double seconds)
 {
 	struct setup setup = {0};
 	uint64_t pdpte[4];
@@ -322,12 +343,26 @@ int bench_walk(void (*emit)(const struct bench_result *, void *), void *arg, dou
 	for (unsigned i = 0; i < JOBS && !error; i++) {
 		struct bench_result result;
 
-		build(&setup, &jobs[i], pdpte);
-		if (measure(&setup, &jobs[i], seconds / JOBS, &result))
+		error = build(&setup, &jobs[i], pdpte);
+		if (error)
+			break;
+		if (measure(&setup, &jobs[i], wait, seconds / JOBS, &result)) {
+			result.name = jobs[i].name[!wait];
 			emit(&result, arg);
-		else
+		} else {
 			error = EIO;
+		}
 	}
 	free(setup.bytes);
 	return error;
+}
+
+int bench_walk(void (*emit)(const struct bench_result *, void *), void *arg, double seconds)
+{
+	return run(true, emit, arg, seconds);
+}
+
+int bench_walk_stream(void (*emit)(const struct bench_result *, void *), void *arg, double seconds)
+{
+	return run(false, emit, arg, seconds);
 }

@@ -2,7 +2,7 @@
 /*
  * bench.c - `umbra bench [NAME...]`: time operations against a reference.
  *
- * NAME is a group of benchmarks (walk); without one, all groups run. One line a
+ * NAME is a group of benchmarks; without one, those by default run. One line a
  * benchmark: nanoseconds, the reference's nanoseconds in the same run, the ratio.
  */
 #include "bench/bench.h"
@@ -16,11 +16,13 @@
 
 struct group {
 	const char *name;
+	bool by_default;
 	int (*run)(void (*emit)(const struct bench_result *, void *), void *arg, double seconds);
 };
 
 static const struct group groups[] = {
-	{"walk", bench_walk},
+	{"walk", true, bench_walk},
+	{"walk-stream", false, bench_walk_stream},
 };
 #define GROUPS (sizeof(groups) / sizeof(groups[0]))
 
@@ -49,7 +51,7 @@ static bool chosen(const struct group *group, const struct args_spec *spec)
 		if (!strcmp(spec->rest[i], group->name))
 			return true;
 	}
-	return spec->rest_count == 0;
+	return spec->rest_count == 0 && group->by_default;
 }
 
 static enum cli_status check_names(const struct args_spec *spec)
@@ -60,7 +62,8 @@ static enum cli_status check_names(const struct args_spec *spec)
 		for (unsigned g = 0; g < GROUPS; g++)
 			known |= !strcmp(spec->rest[i], groups[g].name);
 		if (!known)
-			return cli_error(CLI_USAGE, "bench: no benchmark '%s'; there is: walk",
+			return cli_error(CLI_USAGE,
+					 "bench: no benchmark '%s'; there are: walk, walk-stream",
 					 spec->rest[i]);
 	}
 	return CLI_OK;
