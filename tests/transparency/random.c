@@ -60,8 +60,11 @@ static uint64_t target(bool nested, unsigned level, bool leaf)
 {
 	const uint64_t width = r.duo.setup.cpu.maxphyaddr;
 
+	/* Any table may be used at any level, but the guest's stay apart from the second
+	 * stage's: a walk that marks the tables it is being translated by has more than
+	 * one legal end. */
 	if (chance(r.noise / 4))
-		return pick(DUO_PAGES) << 12;
+		return (pick(32) + (nested && !leaf ? 32 : 0)) << 12;
 	if (!leaf)
 		return (uint64_t)((nested ? NESTED_POOL(level - 1) : GUEST_POOL(level - 1)) +
 				  pick(POOL))
