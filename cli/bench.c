@@ -87,9 +87,10 @@ int cmd_bench(int argc, char **argv)
 		.name = "bench",
 		.synopsis = "[NAME...]",
 		.summary = "Time operations against a reference in the same run.",
-		.details =
-			"NAME is walk; without one everything runs. Each figure is the fastest of "
-			"many\nsamples, warm; ratio is its distance from the reference's.",
+		.details = "NAME is walk or walk-stream (walks that do not wait for each other);\n"
+			   "without one, walk runs. Each figure is the fastest of many samples, "
+			   "warm;\n"
+			   "ratio is its distance from the reference's.",
 		.groups = {{own, 1}, {common_args, COMMON_OPTION_COUNT}},
 		.rest_many = true,
 	};

@@ -39,7 +39,8 @@ struct space {
 	const uint64_t *pdpte;
 	uint32_t pkru, pkrs;
 	/** The space that this one's table and final addresses live in; NULL:
-	 * they are addresses of @memory. */
+	 * they are addresses of @memory. A parent that pages like a guest (NPT) has
+	 * MODE_NPT in its mode. */
 	const struct space *parent;
 	struct memory *memory;
 };
