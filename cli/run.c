@@ -79,6 +79,23 @@ static void print_row(struct running *r, const struct trial *trial, const char *
 		      c->differences);
 }
 
+/* -v: what Umbra answered, and what it asked for. */
+static void print_more(const struct trial *trial, const char *guest,
+		       const struct trial_result *result)
+{
+	const struct lab_counts *c = &result->counts;
+	const struct umbra_stats *s = &result->stats;
+
+	printf("%s, guest %s:", trial->setup->name, guest);
+	for (unsigned i = 0; i < UMBRA_VERDICT_COUNT; i++)
+		printf(" %s %" PRIu64 ",", umbra_strverdict(i), c->verdicts[i]);
+	printf(" entries %" PRIu64 ", flushes %" PRIu64 ", most faults of an access %" PRIu64
+	       ", mappings now 4K %" PRIu64 " 2M %" PRIu64 " 1G %" PRIu64 ", zapped %" PRIu64
+	       ", recycled %" PRIu64 "\n",
+	       c->entries, c->flushes, c->rounds_max, s->pages_4k, s->pages_2m, s->pages_1g,
+	       s->mmu_shadow_zapped, s->mmu_recycled);
+}
+
 static void report(struct running *r, const struct trial *trial, const char *guest,
 		   struct trial_result *result)
 {
@@ -111,6 +128,10 @@ static void report(struct running *r, const struct trial *trial, const char *gue
 		out_json(&r->out, line);
 	} else {
 		print_row(r, trial, guest, result);
+		if (r->common.verbose) {
+			out_progress_clear(&r->out);
+			print_more(trial, guest, result);
+		}
 		print_differences(r, result);
 	}
 	trial_result_free(result);

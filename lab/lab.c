@@ -38,6 +38,8 @@ struct umbra_cpu lab_guest_cpu(const struct lab_config *config)
 	if (config->guest_features)
 		cpu.features &= config->guest_features;
 	cpu.features &= ~NOT_IN_GUESTS;
+	if (config->guest_maxphyaddr)
+		cpu.maxphyaddr = config->guest_maxphyaddr;
 	if (config->paging == UMBRA_PAGING_SHADOW)
 		cpu.features &= ~NOT_IN_SHADOW;
 	return cpu;

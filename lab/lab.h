@@ -38,6 +38,8 @@ struct lab_config {
 	struct umbra_cpu cpu;
 	/** 0: all that the lab knows how to show for this kind of paging. */
 	uint32_t guest_features;
+	/** 0: the CPU's. Less only under shadow paging: other hardware checks by its own. */
+	uint8_t guest_maxphyaddr;
 	enum umbra_paging paging;
 	/** As umbra_vm_config. */
 	uint8_t levels;

@@ -454,6 +454,11 @@ bool machine_resolve(struct lab *lab, const struct umbra_event *event,
 		side->event = resolution->event;
 		return false;
 	case UMBRA_EMULATE:
+		if (lab_is_tdp(lab)) {
+			resolution->verdict = UMBRA_VERDICT_COUNT;
+			return wrong(side, "verdict EMULATE without shadow tables");
+		}
+		return false;
 	case UMBRA_MMIO: return false;
 	case UMBRA_MEMORY_FAULT: return wrong(side, "verdict MEMORY_FAULT");
 	default: return wrong(side, "no verdict");
