@@ -60,11 +60,8 @@ static uint64_t target(bool nested, unsigned level, bool leaf)
 {
 	const uint64_t width = r.duo.setup.cpu.maxphyaddr;
 
-	/* Any table may be used at any level, but the guest's stay apart from the second
-	 * stage's: a walk that marks the tables it is being translated by has more than
-	 * one legal end. */
 	if (chance(r.noise / 4))
-		return (pick(32) + (nested && !leaf ? 32 : 0)) << 12;
+		return pick(DUO_PAGES) << 12;
 	if (!leaf)
 		return (uint64_t)((nested ? NESTED_POOL(level - 1) : GUEST_POOL(level - 1)) +
 				  pick(POOL))
@@ -115,6 +112,20 @@ static uint64_t ept_entry(unsigned level)
 	return entry ^ bit_if(r.noise, (unsigned)pick(64));
 }
 
+/*
+ * Any table may be used at any level, but the guest's stay apart from the second
+ * stage's: a walk that marks the tables it is being translated by has more than one
+ * legal end.
+ */
+static uint64_t apart(uint64_t entry, unsigned level, bool nested)
+{
+	const uint64_t half = DUO_SIZE / 2;
+
+	if (entry & 1 << 7 && level > 1)
+		return entry;
+	return nested && level > 1 ? entry | half : entry & ~half;
+}
+
 static unsigned entry_size(enum paging paging)
 {
 	return paging == P32 ? 4 : 8;
@@ -128,7 +139,7 @@ static void change(bool nested, unsigned level, unsigned page, unsigned index)
 	const uint64_t entry =
 		paging >= EPT4 ? ept_entry(level) : paging_entry(paging, level, nested);
 
-	duo_put(&r.duo, at + index * size, entry, size);
+	duo_put(&r.duo, at + index * size, apart(entry, level, nested), size);
 }
 
 static void fill(bool nested)
