@@ -55,6 +55,7 @@ struct mode_level {
 #define MODE_SHAPE_8BYTE (1u << 0) /* 8-byte entries */
 #define MODE_SHAPE_LOW6 (1u << 1) /* presence and legality by good_low6 */
 #define MODE_SHAPE_ODD (1u << 2) /* levels differ in where rights are, or grant them */
+#define MODE_SHAPE_MASK 7u
 
 /** How this mode, as a second stage, sees the accesses of the stage above it. */
 struct mode_stage2 {

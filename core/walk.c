@@ -789,7 +789,8 @@ enum walk_end walk(const struct space *space, uint64_t address, unsigned access,
 	const unsigned nested = space->parent ? SHAPE_NESTED : 0;
 	unsigned end;
 
-	switch (likely(space->mode) ? space->mode->shape | nested : MODE_SHAPE_ODD) {
+	switch (likely(space->mode) ? (space->mode->shape & MODE_SHAPE_MASK) | nested
+				    : MODE_SHAPE_ODD) {
 	case MODE_SHAPE_8BYTE: end = lean_8byte(space, address, access, flags, out); break;
 	case MODE_SHAPE_8BYTE | SHAPE_NESTED:
 		end = lean_8byte_nested(space, address, access, flags, out);

@@ -223,8 +223,8 @@ void duo_print(const struct duo *duo, uint64_t gva, unsigned access)
 	printf("  model's defined bits %" PRIx64 "; core stopped at level %u, acc %x\n",
 	       o->code_defined, duo->out.level, duo->out.acc);
 	for (unsigned l = duo->out.level; duo->guest.mode && l && l <= duo->guest.mode->top; l++)
-		printf("  entry %u: %016" PRIx64 " at %" PRIx64 "\n", l, duo->out.entry[l],
-		       duo->out.entry_address[l]);
+		printf("  entry %u: %016" PRIx64 " at %" PRIx64 " at %" PRIx64 "\n", l,
+		       duo->out.entry[l], duo->out.entry_address[l], duo->out.entry_final[l]);
 	for (unsigned i = 0; i < DUO_SIZE; i += 8) {
 		if (memcmp(duo->mine + i, duo->its + i, 8))
 			printf("  memory at %x: core %016" PRIx64 " model %016" PRIx64 "\n", i,
