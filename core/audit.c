@@ -35,6 +35,15 @@ static void finding(struct audit *audit, const char *invariant, const char *what
 
 /* ---- I-1: roots are pages of the pool, counted ---- */
 
+static unsigned uses(const struct umbra_vcpu *vcpu, const struct page *page)
+{
+	unsigned count = vcpu->root == page;
+
+	for (unsigned i = 0; i < VCPU_PREVIOUS; i++)
+		count += vcpu->previous[i] == page;
+	return count;
+}
+
 static void audit_roots(struct audit *audit)
 {
 	const struct pages *pages = &audit->mmu->pages;
@@ -43,7 +52,7 @@ static void audit_roots(struct audit *audit)
 		unsigned users = 0;
 
 		for (struct umbra_vcpu *vcpu = audit->vm->vcpus; vcpu; vcpu = vcpu->next)
-			users += vcpu->root == page;
+			users += uses(vcpu, page);
 		if (users != page->roots)
 			finding(audit, "I-1", "a root is counted wrongly", page->hpa.v,
 				page->roots);
@@ -77,7 +86,7 @@ static void audit_page(struct audit *audit, struct page *page)
 		finding(audit, "I-2", "a PAE root above 4 GiB", page->hpa.v, 0);
 	if (page->role.invalid && (page->hashed || !page->roots))
 		finding(audit, "I-3", "a zapped page can still be found", page->hpa.v, 0);
-	if (page->role.invalid || lone_tdp)
+	if (page_is_obsolete(mmu, page) || lone_tdp)
 		return;
 	for (struct page *other = pages_bucket(mmu, (umbra_gfn){page->gfn}); other;
 	     other = other->hash_next) {
@@ -106,6 +115,16 @@ static void audit_slots(struct audit *audit)
 
 /* ---- I-5, I-7, I-8, I-12: leaves ---- */
 
+/* Every mirror of @gfn, if there is one, is allowed to lag. */
+static bool all_unsync(struct mmu *mmu, umbra_gfn gfn)
+{
+	for (struct page *page = pages_bucket(mmu, gfn); page; page = page->hash_next)
+		if (page->gfn == gfn.v && !page->role.direct && !page->role.promoted &&
+		    !page->role.registers && !page->unsync)
+			return false;
+	return true;
+}
+
 static void audit_leaf(struct audit *audit, struct table_at at, uint64_t entry)
 {
 	struct mmu *mmu = audit->mmu;
@@ -133,8 +152,10 @@ static void audit_leaf(struct audit *audit, struct table_at at, uint64_t entry)
 		return;
 	if (!chain_has(rmap_chain(slot, gfn, level), where))
 		finding(audit, "I-5", "a leaf is not in the chain of its frame", where, gfn.v);
-	if (level == 1 && entry_is_mmu_writable(&mmu->kind, entry) && pages_is_mirrored(mmu, gfn))
+	if (level == 1 && entry_is_mmu_writable(&mmu->kind, entry) && !all_unsync(mmu, gfn))
 		finding(audit, "I-7", "a mirrored guest table mapped writable", where, gfn.v);
+	if (entry_is_writable(&mmu->kind, entry) && slots_is_tracked(mmu, gfn))
+		finding(audit, "I-7", "a tracked frame mapped writable", where, gfn.v);
 	if (level > 1 && slot->mirrored[level][slot_region(slot, gfn, level)])
 		finding(audit, "I-8", "a large leaf over a mirrored guest table", where, gfn.v);
 }
@@ -219,6 +240,24 @@ static void audit_link(struct audit *audit, struct table_at at, uint64_t entry)
 		finding(audit, "I-10", "a TDP table with several parents", where, entry);
 }
 
+/* I-15: what lags is found by following marks from any root. */
+static void audit_unsync(struct audit *audit, struct page *page)
+{
+	struct mmu *mmu = audit->mmu;
+	struct chain_iter iter = chain_begin(&page->parents);
+	uint64_t location;
+
+	if (page->unsync && (page->role.level != 1 || page->role.direct))
+		finding(audit, "I-15", "what is not a last-level mirror is unsync", page->hpa.v,
+			page->role.word);
+	if (!page->unsync && !page->unsync_below)
+		return;
+	while ((location = chain_next(&iter)))
+		if (!page_of(mmu, (umbra_hpa){location})->unsync_below)
+			finding(audit, "I-15", "an unsync page has an unmarked parent", page->hpa.v,
+				location);
+}
+
 static void audit_parents(struct audit *audit, struct page *page)
 {
 	struct mmu *mmu = audit->mmu;
@@ -261,7 +300,7 @@ static bool guest_entry(struct mmu *mmu, struct table_at at, uint64_t *entry, bo
 	else if (role.guest == ROLE_GUEST_32)
 		index = role.level == 2 ? role.quadrant * 256 + index / 2
 					: role.quadrant * 512 + index;
-	memory = vm_memory(mmu, gpa, &size, writable);
+	memory = slots_memory(mmu, gpa, &size, writable);
 	if (!memory)
 		return false;
 	memory += index * bytes;
@@ -280,7 +319,7 @@ static void audit_mirror_entry(struct audit *audit, struct table_at at, uint64_t
 	bool leaf = entry_is_leaf(&mmu->kind, entry, role.level), guest_leaf;
 	bool has_ad;
 
-	if (!guest_entry(mmu, at, &guest, &has_ad))
+	if (at.page->unsync || !guest_entry(mmu, at, &guest, &has_ad))
 		return;
 	level = &format[role.guest]->level[role.level];
 	guest_leaf = role.level == 1 || (guest & level->large &&
@@ -409,6 +448,7 @@ uint64_t umbra_audit(struct umbra_vm *vm,
 		pages++;
 		audit_page(&audit, page);
 		audit_parents(&audit, page);
+		audit_unsync(&audit, page);
 		for (unsigned i = 0; i < page_entry_count(page); i++)
 			audit_entry(&audit, (struct table_at){page, i});
 	}

@@ -154,6 +154,10 @@ static inline bool entry_is_mmu_writable(const struct entry_kind *kind, uint64_t
 {
 	return entry & kind->layout->mmu_writable;
 }
+static inline unsigned entry_key(const struct entry_kind *kind, uint64_t entry)
+{
+	return kind->key_mask ? (entry & kind->key_mask) >> kind->layout->key_shift : 0;
+}
 static inline bool entry_is_host_writable(const struct entry_kind *kind, uint64_t entry)
 {
 	return entry & kind->layout->host_writable;

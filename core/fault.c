@@ -16,7 +16,9 @@
  * it nothing does.
  */
 #include "core/fault.h"
+#include "core/prefetch.h"
 #include "core/shadow.h"
+#include "core/sync.h"
 #include "core/tdp.h"
 
 static enum umbra_status prepare(struct fault *fault)
@@ -78,6 +80,8 @@ static bool pin(struct fault *fault, unsigned level, enum umbra_status *status)
 			level = fits;
 	}
 	fault->goal = level;
+	if (mmu->paging == UMBRA_PAGING_SHADOW)
+		prefetch_find(fault);
 	return true;
 }
 
@@ -109,7 +113,7 @@ static enum umbra_status run(struct fault *fault, unsigned level, bool exclusive
 	if (find_slot(fault) && pin(fault, level, &status)) {
 		umbra_host_lock(mmu->host, UMBRA_LOCK_MMU, exclusive);
 		/* A root that was zapped meanwhile is to be replaced first. */
-		if (slots_changed(fault) || fault->root->role.invalid)
+		if (slots_changed(fault) || page_is_obsolete(mmu, fault->root))
 			fault->verdict = UMBRA_RETRY;
 		else
 			fault->verdict = locked_stage(fault);
@@ -120,6 +124,13 @@ static enum umbra_status run(struct fault *fault, unsigned level, bool exclusive
 	return status;
 }
 
+static enum umbra_verdict map_or_track(struct fault *fault)
+{
+	if (fault->access & UMBRA_ACCESS_WRITE && slots_is_tracked(fault->mmu, fault->gfn))
+		return UMBRA_EMULATE;
+	return tdp_map(fault);
+}
+
 enum umbra_status fault_tdp(struct fault *fault)
 {
 	enum umbra_status status = prepare(fault);
@@ -127,7 +138,7 @@ enum umbra_status fault_tdp(struct fault *fault)
 	if (status)
 		return status;
 	mmu_count(&fault->mmu->stats.pf_taken, 1);
-	return run(fault, 3, false, tdp_map);
+	return run(fault, 3, false, map_or_track);
 }
 
 /*
@@ -199,7 +210,8 @@ static enum umbra_verdict map_or_emulate(struct fault *fault)
 	bool mirrored = pages_is_mirrored(fault->mmu, fault->gfn);
 	bool readonly = fault->slot->flags & UMBRA_SLOT_READONLY || !fault->pin.writable;
 
-	if (fault->access & UMBRA_ACCESS_WRITE && mirrored)
+	/* Last-level tables may be written freely: their mirrors go unsync. */
+	if (fault->access & UMBRA_ACCESS_WRITE && !sync_writable(fault->mmu, fault->gfn))
 		return UMBRA_EMULATE;
 	/* A shadow-stack read needs a leaf that lets shadow-stack writes through too. */
 	if (fault->access & UMBRA_ACCESS_SHSTK && (mirrored || readonly))

@@ -11,6 +11,18 @@
 #include "core/mmu.h"
 #include "core/walk.h"
 
+/** struct neighbour - a guest entry beside the one that faulted, to be mapped as well. */
+struct neighbour {
+	uint16_t index; /* of the entry that mirrors it */
+	uint8_t acc, key;
+	bool host_writable;
+	uint64_t entry; /* the guest's */
+	uint64_t address; /* where it is */
+	umbra_gfn gfn;
+	umbra_pfn pfn;
+};
+#define FAULT_NEIGHBOURS 7
+
 struct fault {
 	/* inputs */
 	struct mmu *mmu;
@@ -44,6 +56,10 @@ struct fault {
 	struct umbra_pin pin;
 	/** Largest level that guest, slot, host and configuration allow. */
 	uint8_t goal;
+
+	/* prefetch: looked up before the lock, mapped under it */
+	unsigned neighbour_count;
+	struct neighbour neighbour[FAULT_NEIGHBOURS];
 
 	/* tdp | shadow */
 	/** Level mapped at; 0: nothing had to be changed. */

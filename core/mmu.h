@@ -26,6 +26,12 @@ struct mmu {
 	uint8_t direct_acc;
 	bool exec_by_mode;
 	bool trace;
+	/** Some frame is or was tracked (umbra_vm_track). */
+	bool tracking;
+	/** Do not fill neighbours of a fault. */
+	bool no_prefetch;
+	/** Of pages made now; changing it makes all others obsolete (S-62). */
+	uint8_t generation;
 	uint32_t page_limit;
 	struct pages pages;
 	struct slots slots;

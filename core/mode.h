@@ -116,6 +116,19 @@ struct mode {
 	struct mode_level level[UMBRA_LEVEL_MAX + 1];
 };
 
+/** mode_rights - raw rights of one entry at @level: AND them over levels, then mode_acc(). */
+static inline uint64_t mode_rights(const struct mode_level *level, uint64_t entry)
+{
+	return ((entry ^ level->flip) | level->grant) >> level->rights_shift;
+}
+/** mode_acc - ACC_* of raw rights. */
+static inline unsigned mode_acc(const struct mode *mode, uint64_t rights)
+{
+	return mode->acc_always | (rights & mode->read ? ACC_READ : 0) |
+	       (rights & mode->write ? ACC_WRITE : 0) | (rights & mode->user ? ACC_USER : 0) |
+	       (rights & mode->exec ? ACC_EXEC : 0);
+}
+
 /**
  * mode_bind - fold @flags (MODE_*) and @maxphyaddr (32..52) into @format.
  * Total: every combination gives a mode; flags that the format does not know

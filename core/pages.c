@@ -185,6 +185,11 @@ umbra_hpa reserve_table(struct mmu *mmu, struct reserve *reserve)
 	return reserve->table[--reserve->table_count];
 }
 
+bool page_is_obsolete(const struct mmu *mmu, const struct page *page)
+{
+	return page->role.invalid || page->generation != mmu->generation;
+}
+
 struct page *page_of(struct mmu *mmu, umbra_hpa table)
 {
 	return *umbra_host_page_private(mmu->host,
@@ -222,7 +227,8 @@ static bool registers_match(struct mmu *mmu, const struct page *page, const uint
 struct page *pages_find(struct mmu *mmu, umbra_gfn gfn, union role role, const uint64_t *registers)
 {
 	for (struct page *page = *bucket_of(mmu, gfn); page; page = page->hash_next) {
-		if (page->gfn != gfn.v || page->role.word != role.word)
+		if (page->gfn != gfn.v || page->role.word != role.word ||
+		    page->generation != mmu->generation)
 			continue;
 		if (role.registers && !registers_match(mmu, page, registers))
 			continue;
@@ -255,6 +261,7 @@ struct page *pages_new(struct mmu *mmu, struct reserve *reserve, umbra_hpa table
 	page->role = role;
 	page->hpa = table;
 	page->gfn = gfn.v;
+	page->generation = mmu->generation;
 	empty = entry_empty(&mmu->kind, role.pae_root);
 	/* A PAE root uses four entries, the rest of its page stays zero. */
 	for (unsigned i = 0; i < 512; i++)

@@ -34,14 +34,24 @@ struct page {
 	/** Entries that point here. */
 	struct chain parents;
 	/** First frame mapped (direct) or frame of the table mirrored. */
-	uint64_t gfn : 48;
-	/** vCPUs that have it as their root. */
-	uint64_t roots : 15;
+	uint64_t gfn : 40;
+	/** vCPUs that have it as their root, now or lately. */
+	uint64_t roots : 14;
 	uint64_t hashed : 1;
+	/** The guest may write the table mirrored: entries may lag behind it (S-20). */
+	uint64_t unsync : 1;
+	/** Some page below may be unsync (S-29); clear is certain, set is a hint. */
+	uint64_t unsync_below : 1;
+	/** Emulated writes since it was last used (S-43), up to PAGES_FLOOD. */
+	uint64_t writes : 2;
+	/** mmu.generation when it was made; another one: obsolete (S-62). */
+	uint64_t generation : 1;
 };
 _Static_assert(sizeof(struct page) == 64, "one cache line a table page");
 
 #define PAGES_BUCKETS 4096
+/** So many emulated writes and no use in between: the page is no table any more. */
+#define PAGES_FLOOD 3
 
 struct pages {
 	struct page **bucket; /* PAGES_BUCKETS */
@@ -56,7 +66,7 @@ struct pages {
 /** Most that one operation uses: a whole path of new tables with their word pages. */
 #define RESERVE_TABLES 12
 #define RESERVE_PAGES 6
-#define RESERVE_BLOCKS 8
+#define RESERVE_BLOCKS 16
 
 /**
  * struct reserve - set aside before locking, so that nothing fails after it
@@ -104,6 +114,8 @@ void pages_free_deferred(struct mmu *mmu, struct page *page);
 void pages_unmake(struct mmu *mmu, struct reserve *reserve, struct page *page);
 void pages_free_block(struct mmu *mmu, struct chain_block *block);
 
+/** page_is_obsolete - zapped, or to be zapped: no root any more (S-62). */
+bool page_is_obsolete(const struct mmu *mmu, const struct page *page);
 /** page_of - descriptor of the table page at @table. */
 struct page *page_of(struct mmu *mmu, umbra_hpa table);
 /** page_entries - its 512 entries (4 for a PAE root). */

@@ -66,6 +66,23 @@ enum umbra_status roots_get(struct mmu *mmu, struct reserve *reserve, const stru
 	return UMBRA_OK;
 }
 
+bool roots_suits(const struct mmu *mmu, const struct page *page, const struct space *space,
+		 const struct umbra_regs *regs)
+{
+	struct shadow_want want = wanted(mmu, space, regs);
+	const uint64_t *words;
+
+	if (page->gfn != want.gfn.v || page->role.word != want.role.word)
+		return false;
+	if (!want.registers)
+		return true;
+	words = page_words((struct mmu *)mmu, page);
+	for (unsigned i = 0; i < 4; i++)
+		if (words[i] != want.registers[i])
+			return false;
+	return true;
+}
+
 void roots_put(struct mmu *mmu, struct page *root)
 {
 	struct edit edit = {.mmu = mmu};

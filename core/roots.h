@@ -16,6 +16,9 @@
  */
 enum umbra_status roots_get(struct mmu *mmu, struct reserve *reserve, const struct space *space,
 			    const struct umbra_regs *regs, struct page **root);
+/** roots_suits - is @page the root that roots_get() would find? */
+bool roots_suits(const struct mmu *mmu, const struct page *page, const struct space *space,
+		 const struct umbra_regs *regs);
 /** roots_put - let go. NULL is allowed. */
 void roots_put(struct mmu *mmu, struct page *root);
 

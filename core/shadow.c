@@ -10,19 +10,34 @@
  * whose four entries lead to the four slices of the guest's page directory. An
  * unpaged guest has no tables to mirror: everything is direct.
  *
- * Upper entries give all rights; a leaf has what the whole walk allows. Every
- * mirrored guest table is write protected (I-7), so an entry is always what a
- * fresh walk would give, or empty (I-11): guest writes to tables are emulated and
- * end in shadow_written(). D is clear in a leaf that is read only because the
+ * Upper entries give all rights; a leaf has what the whole walk allows. A mirrored
+ * guest table is write protected (I-7), so an entry is what a fresh walk would give,
+ * or empty (I-11): guest writes to tables are emulated and end in shadow_written().
+ * Last-level tables may be let go instead, see sync.c. D is clear in a leaf that is read only because the
  * guest has not written yet (G-38), A is set by the walk that led here.
  */
 #include "core/shadow.h"
+#include "core/prefetch.h"
 #include "core/rmap.h"
+#include "core/sync.h"
 
 static void give_words(struct edit *edit, struct page *page)
 {
 	page->words = reserve_table(edit->mmu, edit->reserve);
 	mmu_count(&edit->mmu->pages.word_count, 1);
+}
+
+/* @gfn becomes an upper table: what mirrored it as a last-level one and lags goes (S-27). */
+static void zap_unsync(struct edit *edit, umbra_gfn gfn)
+{
+	struct page *page = pages_bucket(edit->mmu, gfn), *next;
+
+	for (; page; page = next) {
+		next = page->hash_next;
+		/* A last-level mirror has no children that could go with it. */
+		if (page->gfn == gfn.v && page->unsync)
+			table_zap_page(edit, page);
+	}
 }
 
 struct page *shadow_page(struct edit *edit, const struct shadow_want *want, bool *used)
@@ -32,8 +47,10 @@ struct page *shadow_page(struct edit *edit, const struct shadow_want *want, bool
 	umbra_hpa table = want->table;
 
 	*used = !page;
-	if (page)
+	if (page) {
+		page->writes = 0;
 		return page;
+	}
 	if (!table.v)
 		table = reserve_table(mmu, edit->reserve);
 	page = pages_new(mmu, edit->reserve, table, want->gfn, want->role, true);
@@ -46,6 +63,8 @@ struct page *shadow_page(struct edit *edit, const struct shadow_want *want, bool
 	if (want->role.direct || want->role.promoted || want->role.registers)
 		return page;
 	rmap_account(mmu, page, 1);
+	if (want->role.level > 1)
+		zap_unsync(edit, want->gfn);
 	rmap_protect(edit, want->gfn);
 	tlb_flush(mmu, &edit->tlb);
 	return page;
@@ -55,18 +74,10 @@ struct page *shadow_page(struct edit *edit, const struct shadow_want *want, bool
 static unsigned acc_down_to(const struct mode *mode, const struct walk *walk, unsigned level)
 {
 	uint64_t rights = ~0ull;
-	unsigned acc = mode->acc_always;
 
-	for (unsigned at = mode->top; at >= level; at--) {
-		const struct mode_level *l = &mode->level[at];
-
-		rights &= ((walk->entry[at] ^ l->flip) | l->grant) >> l->rights_shift;
-	}
-	acc |= rights & mode->read ? ACC_READ : 0;
-	acc |= rights & mode->write ? ACC_WRITE : 0;
-	acc |= rights & mode->user ? ACC_USER : 0;
-	acc |= rights & mode->exec ? ACC_EXEC : 0;
-	return acc;
+	for (unsigned at = mode->top; at >= level; at--)
+		rights &= mode_rights(&mode->level[at], walk->entry[at]);
+	return mode_acc(mode, rights);
 }
 
 /* What the entry of @page for this fault must lead to, one level down. */
@@ -138,16 +149,22 @@ static struct page *descend(const struct fault *fault, struct edit *edit, struct
 	if (entry_is_present(&mmu->kind, old) &&
 	    !entry_is_leaf(&mmu->kind, old, at.page->role.level)) {
 		child = page_of(mmu, entry_table(&mmu->kind, old));
-		if (child->gfn == want.gfn.v && child->role.word == want.role.word)
+		if (child->gfn == want.gfn.v && child->role.word == want.role.word) {
+			child->writes = 0;
 			return child;
+		}
 	}
 	if (table_clear(edit, at)) {
 		mmu_count(&mmu->stats.mmu_pde_zapped, 1);
 		tlb_flush(mmu, &edit->tlb);
 	}
 	child = shadow_page(edit, &want, &made);
+	/* Found again after a while: bring it up to date, but leave it to the guest (S-26). */
+	if (child->unsync)
+		sync_page(edit, fault->space->mode, child);
 	if (!table_link(edit, at, table_empty(mmu, at.page), child))
 		return NULL;
+	sync_linked(mmu, at.page, child);
 	return child;
 }
 
@@ -156,7 +173,9 @@ static uint64_t leaf_of(const struct fault *fault, const struct page *page)
 	struct mmu *mmu = fault->mmu;
 	unsigned level = page->role.level;
 	bool host_writable = fault->pin.writable && !(fault->slot->flags & UMBRA_SLOT_READONLY);
-	bool mirrored = level == 1 && pages_is_mirrored(mmu, fault->gfn);
+	bool writing = fault->access & UMBRA_ACCESS_WRITE;
+	bool mirrored = level == 1 &&
+			(pages_is_mirrored(mmu, fault->gfn) || slots_is_tracked(mmu, fault->gfn));
 	struct entry_leaf leaf = {
 		.pfn = {fault->pin.pfn.v & ~(page_span(page) - 1)},
 		.level = level,
@@ -164,10 +183,11 @@ static uint64_t leaf_of(const struct fault *fault, const struct page *page)
 		.key = fault->key,
 		.ad = ENTRY_AD_ENABLED,
 		.host_writable = host_writable,
-		.mmu_writable = host_writable && !mirrored && fault->acc & ACC_WRITE,
 		.accessed = true,
 	};
 
+	leaf.mmu_writable = host_writable && fault->acc & ACC_WRITE &&
+			    (!mirrored || (writing && sync_release(mmu, fault->gfn)));
 	if (!leaf.mmu_writable)
 		leaf.acc &= ~ACC_WRITE;
 	leaf.dirty = leaf.mmu_writable;
@@ -203,6 +223,7 @@ static enum umbra_verdict install(struct fault *fault, struct edit *edit, struct
 			return UMBRA_RESUME;
 	} while (!table_set(edit, at, old, new, gfn));
 	fault->level = level;
+	prefetch_map(edit, fault, at.page);
 	return UMBRA_RESUME;
 }
 
@@ -235,25 +256,82 @@ enum umbra_verdict shadow_map(struct fault *fault)
 	return verdict;
 }
 
+/* S-43: what writes like this is not, or no longer, a page table. */
+static bool misaligned(const struct page *page, unsigned offset, unsigned length)
+{
+	unsigned bytes = roles_entry_bytes(page->role);
+
+	if ((offset ^ (offset + length - 1)) & ~(bytes - 1))
+		return true;
+	/* One byte at the start of an entry is how bits are cleared. */
+	return length < 4 && !(length == 1 && !(offset & (bytes - 1)));
+}
+
+static bool flooded(struct page *page)
+{
+	if (page->role.level == 1 || page->unsync)
+		return false;
+	if (page->writes < PAGES_FLOOD)
+		page->writes++;
+	return page->writes == PAGES_FLOOD;
+}
+
+/* Entries of @page that mirror what was written go; true: the whole page did. */
+static bool written(struct edit *edit, struct page *page, unsigned offset, unsigned length,
+		    unsigned *zapped)
+{
+	unsigned first, count;
+
+	roles_entries(page->role, offset, length, &first, &count);
+	if (!count)
+		return false;
+	if (misaligned(page, offset, length) || flooded(page)) {
+		mmu_count(&edit->mmu->stats.mmu_flooded, 1);
+		table_zap_page(edit, page);
+		return true;
+	}
+	for (unsigned i = 0; i < count; i++)
+		*zapped += table_clear(edit, (struct table_at){page, first + i});
+	return false;
+}
+
 unsigned shadow_written(struct edit *edit, umbra_gpa gpa, unsigned length)
 {
 	struct mmu *mmu = edit->mmu;
 	umbra_gfn gfn = {gpa.v >> UMBRA_PAGE_SHIFT};
-	unsigned zapped = 0;
+	unsigned offset = gpa.v & (UMBRA_PAGE_SIZE - 1), zapped = 0;
+	struct page *page = pages_bucket(mmu, gfn);
 
-	/* Clearing an entry may zap direct children, perhaps out of this very bucket;
-	 * the mirror itself stays, so its hash_next is good afterwards. */
-	for (struct page *page = pages_bucket(mmu, gfn); page; page = page->hash_next) {
-		unsigned first, count;
-
-		if (page->gfn != gfn.v)
-			continue;
-		roles_entries(page->role, gpa.v & (UMBRA_PAGE_SIZE - 1), length, &first, &count);
-		for (unsigned i = 0; i < count; i++)
-			zapped += table_clear(edit, (struct table_at){page, first + i});
+	/* Clearing an entry may zap direct children, perhaps out of this very bucket,
+	 * but no mirror: its hash_next is good afterwards. Not so if it went itself. */
+	while (page) {
+		if (page->gfn == gfn.v && written(edit, page, offset, length, &zapped))
+			page = pages_bucket(mmu, gfn);
+		else
+			page = page->hash_next;
 	}
 	if (zapped)
 		mmu_count(&mmu->stats.mmu_pte_write, 1);
 	mmu_trace(mmu, (struct umbra_trace){UMBRA_TRACE_WRITE, gpa.v, length, zapped, 0});
+	return zapped;
+}
+
+unsigned shadow_unprotect(struct edit *edit, umbra_gfn gfn)
+{
+	struct page *page = pages_bucket(edit->mmu, gfn);
+	unsigned zapped = 0;
+
+	while (page) {
+		unsigned first, count;
+
+		roles_entries(page->role, 0, UMBRA_PAGE_SIZE, &first, &count);
+		if (page->gfn == gfn.v && count) {
+			table_zap_page(edit, page);
+			zapped++;
+			page = pages_bucket(edit->mmu, gfn);
+		} else {
+			page = page->hash_next;
+		}
+	}
 	return zapped;
 }

@@ -35,4 +35,8 @@ enum umbra_verdict shadow_map(struct fault *fault);
  */
 unsigned shadow_written(struct edit *edit, umbra_gpa gpa, unsigned length);
 
+/** shadow_unprotect - zap every mirror of @gfn, so that the guest may write it (S-44).
+ * Returns how many there were. */
+unsigned shadow_unprotect(struct edit *edit, umbra_gfn gfn);
+
 #endif

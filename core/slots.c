@@ -45,6 +45,8 @@ static uint64_t slot_bytes(const struct slot *slot)
 		if (slot->mirrored[level])
 			bytes += region_count(slot, level) * sizeof(uint32_t);
 	}
+	if (slot->tracked)
+		bytes += slot->pages * sizeof(*slot->tracked);
 	return bytes;
 }
 
@@ -58,6 +60,8 @@ static void slot_free(struct mmu *mmu, struct slot *slot)
 		if (slot->mirrored[level])
 			umbra_host_free(mmu->host, slot->mirrored[level], count * sizeof(uint32_t));
 	}
+	if (slot->tracked)
+		umbra_host_free(mmu->host, slot->tracked, slot->pages * sizeof(*slot->tracked));
 	umbra_host_free(mmu->host, slot, sizeof(*slot));
 }
 
@@ -144,6 +148,44 @@ struct slot *slots_by_id(const struct mmu *mmu, uint32_t id)
 	return NULL;
 }
 
+uint8_t *slots_memory(const struct mmu *mmu, umbra_gpa gpa, uint64_t *size, bool *writable)
+{
+	const struct slot *slot = slots_find(mmu, (umbra_gfn){gpa.v >> UMBRA_PAGE_SHIFT});
+	uint64_t offset, left;
+	uint8_t *bytes;
+
+	if (!slot)
+		return NULL;
+	offset = gpa.v - (slot->start.v << UMBRA_PAGE_SHIFT);
+	left = (slot->pages << UMBRA_PAGE_SHIFT) - offset;
+	*size = left;
+	*writable = !(slot->flags & UMBRA_SLOT_READONLY);
+	bytes = umbra_host_memory(mmu->host, (umbra_hva){slot->hva.v + offset}, size);
+	if (*size > left)
+		*size = left;
+	return *size ? bytes : NULL;
+}
+
+bool slots_is_tracked(const struct mmu *mmu, umbra_gfn gfn)
+{
+	const struct slot *slot;
+
+	if (!mmu->tracking)
+		return false;
+	slot = slots_find(mmu, gfn);
+	return slot && slot->tracked && slot->tracked[gfn.v - slot->start.v];
+}
+
+bool slots_give_tracking(struct mmu *mmu, struct slot *slot)
+{
+	if (slot->tracked)
+		return true;
+	slot->tracked = umbra_host_alloc(mmu->host, slot->pages * sizeof(*slot->tracked));
+	if (slot->tracked)
+		mmu->slots.bytes += slot->pages * sizeof(*slot->tracked);
+	return slot->tracked;
+}
+
 unsigned slot_level(const struct slot *slot, umbra_gfn gfn)
 {
 	unsigned level = 1;
@@ -156,6 +198,8 @@ unsigned slot_level(const struct slot *slot, umbra_gfn gfn)
 		if (first < slot->start.v || first + (1ull << shift) > slot_end(slot))
 			break;
 		if (skew & ((1ull << shift) - 1))
+			break;
+		if (slot->tracked) /* rare: do without large pages in such a slot */
 			break;
 		if (slot->mirrored[level + 1] &&
 		    slot->mirrored[level + 1][slot_region(slot, gfn, level + 1)])

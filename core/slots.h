@@ -22,6 +22,8 @@ struct slot {
 	struct chain *rmap[4];
 	/** Mirrored guest tables inside each 2M (2) and 1G (3) region; NULL with TDP. */
 	uint32_t *mirrored[4];
+	/** Trackers of each frame (S-45); NULL until somebody tracks. */
+	uint16_t *tracked;
 };
 
 /** struct slots_view - sorted by start; never changes once it can be seen. */
@@ -68,6 +70,15 @@ enum umbra_status slots_prepare(struct mmu *mmu, const struct umbra_slot *wanted
 void slots_commit(struct mmu *mmu, struct slots_plan *plan);
 /** slots_release - after unlocking: wait for faults that still look, free what was before. */
 void slots_release(struct mmu *mmu, struct slots_plan *plan);
+
+/** slots_memory - where the bytes at @gpa are, and how many in a row (*size); NULL outside
+ * slots. *writable: the slot is. Inside a read-side section. */
+uint8_t *slots_memory(const struct mmu *mmu, umbra_gpa gpa, uint64_t *size, bool *writable);
+
+/** slots_is_tracked - does an external tracker want to see writes to @gfn? */
+bool slots_is_tracked(const struct mmu *mmu, umbra_gfn gfn);
+/** slots_give_tracking - room to count trackers in @slot; false: no memory. */
+bool slots_give_tracking(struct mmu *mmu, struct slot *slot);
 
 /** slot_end - first frame behind it. */
 static inline uint64_t slot_end(const struct slot *slot)

@@ -226,7 +226,9 @@ void table_zap_page(struct edit *edit, struct page *page)
 	mmu_count(&mmu->stats.mmu_shadow_zapped, 1);
 	mmu_trace(mmu, (struct umbra_trace){UMBRA_TRACE_PREPARE_ZAP_PAGE, page->gfn,
 					    page->role.word, page->hpa.v, entries});
-	if (!page->roots)
+	if (page->roots)
+		edit->reload = true;
+	else
 		tlb_bury(mmu, &edit->tlb, page);
 }
 
@@ -266,6 +268,66 @@ enum umbra_status table_make_room(struct mmu *mmu)
 	tlb_commit(mmu, &edit.tlb);
 	umbra_host_unlock(mmu->host, UMBRA_LOCK_MMU, true);
 	return enough ? UMBRA_OK : UMBRA_ENOSPC;
+}
+
+bool table_zap_obsolete(struct edit *edit, unsigned most)
+{
+	struct mmu *mmu = edit->mmu;
+	struct page *page;
+
+	while (most--) {
+		for (page = mmu->pages.oldest; page; page = page->next)
+			if (!page->role.invalid && page->generation != mmu->generation)
+				break;
+		if (!page)
+			return false;
+		table_zap_page(edit, page);
+	}
+	return true;
+}
+
+static bool is_mirror(const struct page *page)
+{
+	return !page->role.direct && !page->role.promoted && !page->role.registers &&
+	       !page->role.invalid;
+}
+
+static bool overlaps(uint64_t gfn, uint64_t count, umbra_gfn start, uint64_t pages)
+{
+	return gfn < start.v + pages && start.v < gfn + count;
+}
+
+static void clear_leaves(struct edit *edit, struct page *page, umbra_gfn start, uint64_t pages)
+{
+	struct mmu *mmu = edit->mmu;
+
+	for (unsigned i = 0; i < page_entry_count(page); i++) {
+		struct table_at at = {page, i};
+		uint64_t entry = table_read(mmu, at);
+
+		if (entry_is_present(&mmu->kind, entry) &&
+		    entry_is_leaf(&mmu->kind, entry, page->role.level) &&
+		    overlaps(table_gfn(mmu, at).v, page_span(page), start, pages))
+			table_clear(edit, at);
+	}
+}
+
+void table_zap_frames(struct edit *edit, umbra_gfn start, uint64_t pages)
+{
+	struct page *page, *next;
+
+	/* Leaves first: clearing them moves no page. */
+	for (page = edit->mmu->pages.oldest; page; page = page->next)
+		clear_leaves(edit, page, start, pages);
+	/* Zapping a mirror may take direct pages along, but no other mirror. */
+	for (page = edit->mmu->pages.oldest; page && !is_mirror(page); page = page->next)
+		;
+	for (; page; page = next) {
+		for (next = page->next; next && !is_mirror(next); next = next->next)
+			;
+		if (overlaps(page->gfn, 1, start, pages))
+			table_zap_page(edit, page);
+	}
 }
 
 void table_zap_all(struct edit *edit)

@@ -19,6 +19,8 @@ struct edit {
 	/** For entries added; NULL in operations that only remove. */
 	struct reserve *reserve;
 	struct tlb tlb;
+	/** A root that vCPUs use was zapped: they must load anew. */
+	bool reload;
 };
 
 /** Where an entry is. */
@@ -65,5 +67,9 @@ enum umbra_status table_make_room(struct mmu *mmu);
 void table_put_root(struct edit *edit, struct page *root);
 /** table_zap_all - every page of the VM. Roots become invalid. */
 void table_zap_all(struct edit *edit);
+/** table_zap_obsolete - up to @most pages of another generation. True: there are more. */
+bool table_zap_obsolete(struct edit *edit, unsigned most);
+/** table_zap_frames - leaves that map, and mirrors of, [start, start + pages): all go. */
+void table_zap_frames(struct edit *edit, umbra_gfn start, uint64_t pages);
 
 #endif

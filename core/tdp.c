@@ -29,13 +29,14 @@ static uint64_t leaf_of(const struct fault *fault, const struct page *page)
 {
 	const struct mmu *mmu = fault->mmu;
 	unsigned level = page->role.level;
-	bool writable = fault->pin.writable && !(fault->slot->flags & UMBRA_SLOT_READONLY);
+	bool host = fault->pin.writable && !(fault->slot->flags & UMBRA_SLOT_READONLY);
+	bool writable = host && !slots_is_tracked(mmu, fault->gfn);
 	struct entry_leaf leaf = {
 		.pfn = {fault->pin.pfn.v & ~(page_span(page) - 1)},
 		.level = level,
 		.acc = mmu->direct_acc,
 		.ad = page->role.ad_disabled ? ENTRY_AD_DISABLED : ENTRY_AD_ENABLED,
-		.host_writable = writable,
+		.host_writable = host,
 		.mmu_writable = writable,
 		.accessed = true,
 		.dirty = writable,

@@ -13,6 +13,7 @@
 #include "core/fault.h"
 #include "core/mem.h"
 #include "core/roots.h"
+#include "core/sync.h"
 
 static bool find_memory(struct memory *memory, uint64_t address)
 {
@@ -20,7 +21,7 @@ static bool find_memory(struct memory *memory, uint64_t address)
 	umbra_gpa page = {address & ~(uint64_t)(UMBRA_PAGE_SIZE - 1)};
 	uint64_t size;
 	bool writable;
-	uint8_t *bytes = vm_memory(&vcpu->vm->mmu, page, &size, &writable);
+	uint8_t *bytes = slots_memory(&vcpu->vm->mmu, page, &size, &writable);
 
 	if (!bytes)
 		return false;
@@ -56,6 +57,15 @@ static void bind(struct umbra_vcpu *vcpu)
 	vcpu->space.pdpte = vcpu->regs.pdpte;
 	vcpu->space.pkru = vcpu->regs.pkru;
 	vcpu->space.pkrs = vcpu->regs.pkrs;
+}
+
+/* A global flush reaches what other roots may have cached too. */
+static void forget_previous(struct umbra_vcpu *vcpu)
+{
+	for (unsigned i = 0; i < VCPU_PREVIOUS; i++) {
+		roots_put(&vcpu->vm->mmu, vcpu->previous[i]);
+		vcpu->previous[i] = NULL;
+	}
 }
 
 enum umbra_status umbra_vcpu_create(struct umbra_vm *vm, const struct umbra_cpu *cpu,
@@ -104,6 +114,7 @@ void umbra_vcpu_destroy(struct umbra_vcpu *vcpu)
 		return;
 	mmu = &vcpu->vm->mmu;
 	roots_put(mmu, vcpu->root);
+	forget_previous(vcpu);
 	umbra_host_lock(mmu->host, UMBRA_LOCK_MMU, true);
 	for (link = &vcpu->vm->vcpus; *link != vcpu; link = &(*link)->next)
 		;
@@ -184,25 +195,110 @@ static enum umbra_status take_pdptes(struct umbra_vcpu *vcpu, struct umbra_regs 
 	return mode_pdptes_load_ok(regs->pdpte, vcpu->cpu.maxphyaddr) ? UMBRA_OK : UMBRA_EINVAL;
 }
 
+/* Only what selects the mode makes a new one necessary: CR3 and keys do not. */
+static bool same_mode(const struct umbra_regs *a, const struct umbra_regs *b)
+{
+	return a->cr0 == b->cr0 && a->cr4 == b->cr4 && a->efer == b->efer;
+}
+
+static void set_checked(struct umbra_vcpu *vcpu, const struct umbra_regs *regs)
+{
+	bool same = same_mode(&vcpu->regs, regs);
+
+	vcpu->regs = *regs;
+	if (!same) {
+		bind(vcpu);
+		return;
+	}
+	vcpu->space.root = regs->cr3;
+	vcpu->space.pkru = regs->pkru;
+	vcpu->space.pkrs = regs->pkrs;
+}
+
+/* H-112: changes after which nothing of any PCID may be used. */
+static bool flushes_everything(const struct umbra_regs *a, const struct umbra_regs *b)
+{
+	const uint64_t cr4 = UMBRA_CR4_PGE | UMBRA_CR4_PCIDE | UMBRA_CR4_PAE | UMBRA_CR4_PSE |
+			     UMBRA_CR4_SMEP | UMBRA_CR4_LA57;
+
+	return (a->cr0 ^ b->cr0) & UMBRA_CR0_PG || (a->cr4 ^ b->cr4) & cr4 || a->efer != b->efer;
+}
+
+/* Does @page, which is referenced, suit the vCPU's registers? */
+static bool suits(const struct umbra_vcpu *vcpu, const struct page *page)
+{
+	return page && !page_is_obsolete(&vcpu->vm->mmu, page) &&
+	       roots_suits(&vcpu->vm->mmu, page, &vcpu->space, &vcpu->regs);
+}
+
+/*
+ * The registers have changed: find the root among those kept, or leave it to the
+ * next load. What was cached for a root of this vCPU and not flushed since may be
+ * used on (H-115); anything else is synced first.
+ */
+static void switch_root(struct umbra_vcpu *vcpu, bool flushes)
+{
+	struct page *current = vcpu->root, *pushed = current, *found = NULL;
+
+	vcpu->flush = true;
+	vcpu->sync |= flushes;
+	if (!current || suits(vcpu, current))
+		return;
+	/* Rotate: each moves one place, until one fits or falls off the end. */
+	for (unsigned i = 0; i < VCPU_PREVIOUS && !found; i++) {
+		struct page *kept = vcpu->previous[i];
+
+		vcpu->previous[i] = pushed;
+		pushed = kept;
+		if (!kept)
+			break;
+		if (suits(vcpu, kept))
+			found = kept;
+	}
+	if (!found)
+		roots_put(&vcpu->vm->mmu, pushed);
+	vcpu->root = found;
+	vcpu->sync |= !found;
+}
+
 enum umbra_status umbra_vcpu_set_regs(struct umbra_vcpu *vcpu, const struct umbra_regs *regs,
 				      bool load_pdptes)
 {
 	struct umbra_regs new = *regs;
 	enum umbra_status status;
+	bool everything;
 
 	if (!regs_legal(&vcpu->cpu, regs))
 		return UMBRA_EINVAL;
 	status = take_pdptes(vcpu, &new, load_pdptes);
 	if (status)
 		return status;
-	vcpu->regs = new;
-	bind(vcpu);
+	everything = flushes_everything(&vcpu->regs, &new);
+	set_checked(vcpu, &new);
 	if (vcpu->vm->mmu.paging != UMBRA_PAGING_SHADOW)
 		return UMBRA_OK;
-	/* Mirrors of other registers wait in the hash. */
-	roots_put(&vcpu->vm->mmu, vcpu->root);
-	vcpu->root = NULL;
-	vcpu->flush = true;
+	switch_root(vcpu, true);
+	if (everything)
+		forget_previous(vcpu);
+	return UMBRA_OK;
+}
+
+enum umbra_status umbra_vcpu_mov_cr3(struct umbra_vcpu *vcpu, uint64_t value)
+{
+	bool pcide = vcpu->regs.cr4 & UMBRA_CR4_PCIDE;
+	bool keep = pcide && value >> 63;
+	struct umbra_regs new = vcpu->regs;
+	enum umbra_status status;
+
+	new.cr3 = keep ? value & ~(1ull << 63) : value;
+	if (!regs_legal(&vcpu->cpu, &new))
+		return UMBRA_EINVAL;
+	status = take_pdptes(vcpu, &new, true);
+	if (status)
+		return status;
+	set_checked(vcpu, &new);
+	if (vcpu->vm->mmu.paging == UMBRA_PAGING_SHADOW)
+		switch_root(vcpu, !keep);
 	return UMBRA_OK;
 }
 
@@ -218,15 +314,34 @@ static enum umbra_status refresh_root(struct umbra_vcpu *vcpu)
 	enum umbra_status status;
 	struct page *root;
 
-	if (vcpu->root && !vcpu->root->role.invalid)
+	if (vcpu->root && !page_is_obsolete(mmu, vcpu->root))
 		return UMBRA_OK;
 	status = roots_get(mmu, &vcpu->reserve, &vcpu->space, &vcpu->regs, &root);
 	if (status)
 		return status;
 	roots_put(mmu, vcpu->root);
 	vcpu->root = root;
-	vcpu->flush = true;
+	vcpu->flush = vcpu->sync = true;
 	return UMBRA_OK;
+}
+
+/* Bring the tables below the root up to date, a batch a time (S-25). */
+static void sync_root(struct umbra_vcpu *vcpu)
+{
+	struct mmu *mmu = &vcpu->vm->mmu;
+	bool more = vcpu->root->unsync || vcpu->root->unsync_below;
+
+	vcpu->sync = false;
+	while (more) {
+		struct edit edit = {.mmu = mmu};
+
+		umbra_host_read_begin(mmu->host);
+		umbra_host_lock(mmu->host, UMBRA_LOCK_MMU, true);
+		more = sync_tree(&edit, vcpu->space.mode, vcpu->root);
+		tlb_commit(mmu, &edit.tlb);
+		umbra_host_unlock(mmu->host, UMBRA_LOCK_MMU, true);
+		umbra_host_read_end(mmu->host);
+	}
 }
 
 enum umbra_status umbra_vcpu_load(struct umbra_vcpu *vcpu, struct umbra_root *root)
@@ -235,6 +350,8 @@ enum umbra_status umbra_vcpu_load(struct umbra_vcpu *vcpu, struct umbra_root *ro
 
 	if (status)
 		return status;
+	if (vcpu->sync)
+		sync_root(vcpu);
 	root->pointer = roots_pointer(&vcpu->vm->mmu, vcpu->root, &vcpu->regs);
 	roots_registers(&vcpu->vm->mmu, &vcpu->regs, root);
 	root->flush = vcpu->flush;
@@ -334,21 +451,70 @@ enum umbra_status umbra_vcpu_fault(struct umbra_vcpu *vcpu, const struct umbra_e
 	return UMBRA_OK;
 }
 
-void umbra_vcpu_invlpg(struct umbra_vcpu *vcpu, umbra_gva gva)
-{
-	(void)gva;
-	if (vcpu->vm->mmu.paging != UMBRA_PAGING_SHADOW)
-		return;
-	/* Entries are true at all times (I-11): only the hardware has to forget. */
-	mmu_count(&vcpu->vm->mmu.stats.invlpg, 1);
-	vcpu->flush = true;
-}
-
 static bool canonical(const struct umbra_regs *regs, uint64_t gva)
 {
 	unsigned unused = regs->cr4 & UMBRA_CR4_LA57 ? 7 : 16;
 
 	return (uint64_t)((int64_t)(gva << unused) >> unused) == gva;
+}
+
+/* S-28: global pages of any PCID go too, so every root that is kept counts. */
+static void sync_roots_at(struct umbra_vcpu *vcpu, umbra_gva gva)
+{
+	struct mmu *mmu = &vcpu->vm->mmu;
+	struct edit edit = {.mmu = mmu};
+	bool unsync = vcpu->root && vcpu->root->unsync_below;
+
+	for (unsigned i = 0; i < VCPU_PREVIOUS; i++)
+		unsync |= vcpu->previous[i] && vcpu->previous[i]->unsync_below;
+	if (!unsync)
+		return;
+	umbra_host_read_begin(mmu->host);
+	umbra_host_lock(mmu->host, UMBRA_LOCK_MMU, true);
+	if (vcpu->root)
+		sync_address(&edit, vcpu->space.mode, vcpu->root, gva);
+	for (unsigned i = 0; i < VCPU_PREVIOUS; i++)
+		if (vcpu->previous[i])
+			sync_address(&edit, vcpu->space.mode, vcpu->previous[i], gva);
+	tlb_commit(mmu, &edit.tlb);
+	umbra_host_unlock(mmu->host, UMBRA_LOCK_MMU, true);
+	umbra_host_read_end(mmu->host);
+}
+
+void umbra_vcpu_invlpg(struct umbra_vcpu *vcpu, umbra_gva gva)
+{
+	if (vcpu->vm->mmu.paging != UMBRA_PAGING_SHADOW)
+		return;
+	mmu_count(&vcpu->vm->mmu.stats.invlpg, 1);
+	vcpu->flush = true;
+	if (vcpu->regs.efer & UMBRA_EFER_LMA) {
+		if (!canonical(&vcpu->regs, gva.v)) /* no effect (H-6) */
+			return;
+	} else {
+		gva.v &= 0xffffffff;
+	}
+	sync_roots_at(vcpu, gva);
+}
+
+enum umbra_status umbra_vcpu_invpcid(struct umbra_vcpu *vcpu, unsigned type, uint64_t pcid,
+				     umbra_gva gva)
+{
+	bool pcide = vcpu->regs.cr4 & UMBRA_CR4_PCIDE;
+
+	/* H-132 */
+	if (type > 3 || pcid >> 12 || (type < 2 && pcid && !pcide))
+		return UMBRA_EINVAL;
+	if (type == 0 && vcpu->regs.efer & UMBRA_EFER_LMA && !canonical(&vcpu->regs, gva.v))
+		return UMBRA_EINVAL;
+	if (vcpu->vm->mmu.paging != UMBRA_PAGING_SHADOW)
+		return UMBRA_OK;
+	if (type == 0) {
+		umbra_vcpu_invlpg(vcpu, gva);
+		return UMBRA_OK;
+	}
+	vcpu->flush = vcpu->sync = true;
+	forget_previous(vcpu);
+	return UMBRA_OK;
 }
 
 enum umbra_status umbra_vcpu_translate(struct umbra_vcpu *vcpu, umbra_gva gva, unsigned access,

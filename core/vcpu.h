@@ -8,6 +8,8 @@
 #include "core/vm.h"
 #include "core/walk.h"
 
+#define VCPU_PREVIOUS 3
+
 struct umbra_vcpu {
 	struct umbra_vm *vm;
 	struct umbra_vcpu *next;
@@ -23,6 +25,10 @@ struct umbra_vcpu {
 	uint64_t memory_generation;
 	/** NULL: to be fetched at the next load. */
 	struct page *root;
+	/** Roots it had before, latest first, still referenced. */
+	struct page *previous[VCPU_PREVIOUS];
+	/** Last-level mirrors below the root must be synced before entry. */
+	bool sync;
 	/** The guest's translations of this vCPU are to be flushed before entry. */
 	bool flush;
 	struct reserve reserve;

@@ -112,6 +112,7 @@ static void mmu_set_up(struct mmu *mmu, const struct umbra_vm_config *config)
 	mmu->exec_by_mode = config->exec_by_mode;
 	mmu->trace = config->trace;
 	mmu->page_limit = config->page_limit;
+	mmu->no_prefetch = config->no_prefetch;
 	mmu->direct_acc = ACC_ALL;
 	/* GMET: what supervisor code may execute must not have U (P-8). */
 	if (config->paging == UMBRA_PAGING_NPT && config->exec_by_mode)
@@ -136,6 +137,7 @@ enum umbra_status umbra_vm_create(const struct umbra_vm_config *config, struct u
 	if (!new)
 		return UMBRA_ENOMEM;
 	mmu_set_up(&new->mmu, config);
+	new->slot_zap_all = config->slot_zap_all;
 	status = pages_init(&new->mmu);
 	if (!status)
 		status = slots_init(&new->mmu);
@@ -165,21 +167,117 @@ void vm_reload(struct umbra_vm *vm)
 		umbra_host_kick(vm->mmu.host, vcpu->number);
 }
 
+#define ZAP_BATCH 10
+
 void umbra_vm_zap_all(struct umbra_vm *vm)
 {
-	struct edit edit = {.mmu = &vm->mmu};
+	struct mmu *mmu = &vm->mmu;
+	bool more = true;
 
-	umbra_host_lock(vm->mmu.host, UMBRA_LOCK_MMU, true);
-	table_zap_all(&edit);
-	tlb_commit(&vm->mmu, &edit.tlb);
+	/* Two of these at once would make the old generation the new one. */
+	umbra_host_lock(mmu->host, UMBRA_LOCK_SLOTS, true);
+	umbra_host_lock(mmu->host, UMBRA_LOCK_MMU, true);
+	mmu->generation ^= 1;
 	vm_reload(vm);
-	umbra_host_unlock(vm->mmu.host, UMBRA_LOCK_MMU, true);
+	umbra_host_unlock(mmu->host, UMBRA_LOCK_MMU, true);
+	while (more) {
+		struct edit edit = {.mmu = mmu};
+
+		umbra_host_lock(mmu->host, UMBRA_LOCK_MMU, true);
+		more = table_zap_obsolete(&edit, ZAP_BATCH);
+		tlb_commit(mmu, &edit.tlb);
+		umbra_host_unlock(mmu->host, UMBRA_LOCK_MMU, true);
+	}
+	umbra_host_unlock(mmu->host, UMBRA_LOCK_SLOTS, true);
+}
+
+uint64_t umbra_vm_shrink(struct umbra_vm *vm, uint64_t pages)
+{
+	struct mmu *mmu = &vm->mmu;
+	struct edit edit = {.mmu = mmu};
+	uint64_t before;
+
+	umbra_host_lock(mmu->host, UMBRA_LOCK_MMU, true);
+	before = mmu->pages.count;
+	table_recycle(&edit, before > pages ? before - pages : 0);
+	pages = before - mmu->pages.count;
+	tlb_commit(mmu, &edit.tlb);
+	umbra_host_unlock(mmu->host, UMBRA_LOCK_MMU, true);
+	return pages;
+}
+
+bool umbra_vm_unprotect(struct umbra_vm *vm, umbra_gpa gpa)
+{
+	struct mmu *mmu = &vm->mmu;
+	struct edit edit = {.mmu = mmu};
+	unsigned zapped;
+
+	umbra_host_lock(mmu->host, UMBRA_LOCK_MMU, true);
+	zapped = shadow_unprotect(&edit, (umbra_gfn){gpa.v >> UMBRA_PAGE_SHIFT});
+	tlb_commit(mmu, &edit.tlb);
+	if (edit.reload)
+		vm_reload(vm);
+	umbra_host_unlock(mmu->host, UMBRA_LOCK_MMU, true);
+	return zapped;
+}
+
+static enum umbra_status track(struct mmu *mmu, umbra_gfn gfn, bool on)
+{
+	struct slot *slot = slots_find(mmu, gfn);
+	struct edit edit = {.mmu = mmu};
+	uint16_t *count;
+
+	if (!slot)
+		return UMBRA_ENOENT;
+	if (!slots_give_tracking(mmu, slot))
+		return UMBRA_ENOMEM;
+	count = &slot->tracked[gfn.v - slot->start.v];
+	if (on ? *count == UINT16_MAX : *count == 0)
+		return UMBRA_EINVAL;
+	umbra_host_lock(mmu->host, UMBRA_LOCK_MMU, true);
+	mmu->tracking = true;
+	*count += on ? 1 : -1;
+	/* Every mapping goes; faults make them anew without W. */
+	if (on && *count == 1)
+		table_zap_frames(&edit, gfn, 1);
+	tlb_commit(mmu, &edit.tlb);
+	umbra_host_unlock(mmu->host, UMBRA_LOCK_MMU, true);
+	return UMBRA_OK;
+}
+
+enum umbra_status umbra_vm_track(struct umbra_vm *vm, umbra_gpa gpa, bool on)
+{
+	struct mmu *mmu = &vm->mmu;
+	enum umbra_status status;
+
+	umbra_host_lock(mmu->host, UMBRA_LOCK_SLOTS, true);
+	status = track(mmu, (umbra_gfn){gpa.v >> UMBRA_PAGE_SHIFT}, on);
+	if (!status && on)
+		vm_reload(vm);
+	umbra_host_unlock(mmu->host, UMBRA_LOCK_SLOTS, true);
+	return status;
+}
+
+/* What a slot change takes away from the tables; MMU lock held. */
+static void zap_for(struct umbra_vm *vm, const struct slots_plan *plan)
+{
+	struct mmu *mmu = &vm->mmu;
+	struct edit edit = {.mmu = mmu};
+
+	if (plan->old && vm->slot_zap_all)
+		table_zap_all(&edit);
+	else if (plan->old)
+		table_zap_frames(&edit, plan->old->start, plan->old->pages);
+	/* Mirrors of tables where there was no memory are accounted to no slot. */
+	if (plan->fresh && mmu->paging == UMBRA_PAGING_SHADOW)
+		table_zap_frames(&edit, plan->fresh->start, plan->fresh->pages);
+	tlb_commit(mmu, &edit.tlb);
+	vm_reload(vm);
 }
 
 enum umbra_status umbra_slot_set(struct umbra_vm *vm, const struct umbra_slot *wanted)
 {
 	struct mmu *mmu = &vm->mmu;
-	struct edit edit = {.mmu = mmu};
 	struct slots_plan plan;
 	enum umbra_status status;
 
@@ -190,35 +288,12 @@ enum umbra_status umbra_slot_set(struct umbra_vm *vm, const struct umbra_slot *w
 		return status;
 	}
 	umbra_host_lock(mmu->host, UMBRA_LOCK_MMU, true);
-	/* Mirrors of tables in memory that there was not are accounted to no slot. */
-	if (plan.change == SLOTS_REMOVED || mmu->paging == UMBRA_PAGING_SHADOW) {
-		table_zap_all(&edit);
-		tlb_commit(mmu, &edit.tlb);
-		vm_reload(vm);
-	}
+	zap_for(vm, &plan);
 	slots_commit(mmu, &plan);
 	umbra_host_unlock(mmu->host, UMBRA_LOCK_MMU, true);
 	umbra_host_unlock(mmu->host, UMBRA_LOCK_SLOTS, true);
 	slots_release(mmu, &plan);
 	return UMBRA_OK;
-}
-
-uint8_t *vm_memory(struct mmu *mmu, umbra_gpa gpa, uint64_t *size, bool *writable)
-{
-	const struct slot *slot = slots_find(mmu, (umbra_gfn){gpa.v >> UMBRA_PAGE_SHIFT});
-	uint64_t offset, left;
-	uint8_t *bytes;
-
-	if (!slot)
-		return NULL;
-	offset = gpa.v - (slot->start.v << UMBRA_PAGE_SHIFT);
-	left = (slot->pages << UMBRA_PAGE_SHIFT) - offset;
-	*size = left;
-	*writable = !(slot->flags & UMBRA_SLOT_READONLY);
-	bytes = umbra_host_memory(mmu->host, (umbra_hva){slot->hva.v + offset}, size);
-	if (*size > left)
-		*size = left;
-	return *size ? bytes : NULL;
 }
 
 /* Is all of [gpa, gpa + size) memory, and writable if @write? */
@@ -230,7 +305,7 @@ static bool reachable(struct mmu *mmu, umbra_gpa gpa, size_t size, bool write)
 		uint64_t there;
 		bool writable;
 
-		if (!vm_memory(mmu, gpa, &there, &writable) || (write && !writable))
+		if (!slots_memory(mmu, gpa, &there, &writable) || (write && !writable))
 			return false;
 		if (there >= size)
 			return true;
@@ -283,7 +358,7 @@ enum umbra_status umbra_vm_write(struct umbra_vm *vm, umbra_gpa gpa, const void 
 		size_t piece = to_page_end(gpa, size);
 		uint64_t there;
 		bool writable;
-		uint8_t *to = vm_memory(mmu, gpa, &there, &writable);
+		uint8_t *to = slots_memory(mmu, gpa, &there, &writable);
 
 		if (!to) {
 			status = UMBRA_EFAULT;
@@ -299,6 +374,8 @@ enum umbra_status umbra_vm_write(struct umbra_vm *vm, umbra_gpa gpa, const void 
 		size -= piece;
 	}
 	tlb_commit(mmu, &edit.tlb);
+	if (edit.reload)
+		vm_reload(vm);
 	umbra_host_unlock(mmu->host, UMBRA_LOCK_MMU, true);
 	umbra_host_read_end(mmu->host);
 	return status;
@@ -321,7 +398,7 @@ enum umbra_status umbra_vm_read(struct umbra_vm *vm, umbra_gpa gpa, void *bytes,
 		size_t piece = to_page_end(gpa, size);
 		uint64_t there;
 		bool writable;
-		const uint8_t *from = vm_memory(mmu, gpa, &there, &writable);
+		const uint8_t *from = slots_memory(mmu, gpa, &there, &writable);
 
 		if (!from) {
 			status = UMBRA_EFAULT;

@@ -11,12 +11,9 @@ struct umbra_vm {
 	struct mmu mmu;
 	struct umbra_vcpu *vcpus;
 	unsigned vcpu_count; /* ever created: the next one's number */
+	bool slot_zap_all;
 };
 
 /** vm_reload - all vCPUs must fetch their roots anew; under the MMU lock. */
 void vm_reload(struct umbra_vm *vm);
-/** vm_memory - where the bytes at @gpa are, and how many in a row; NULL outside slots.
- * @writable: receives whether the slot is. */
-uint8_t *vm_memory(struct mmu *mmu, umbra_gpa gpa, uint64_t *size, bool *writable);
-
 #endif

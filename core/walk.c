@@ -107,14 +107,6 @@ static bool entry_exchange(uint8_t *at, unsigned entry_shift, uint64_t old, uint
 
 /* ---- rights and events ---- */
 
-static uint8_t acc_of(const struct mode *mode, uint64_t rights)
-{
-	return (uint8_t)(mode->acc_always | (rights & mode->read ? ACC_READ : 0) |
-			 (rights & mode->write ? ACC_WRITE : 0) |
-			 (rights & mode->user ? ACC_USER : 0) |
-			 (rights & mode->exec ? ACC_EXEC : 0));
-}
-
 /* The #PF code, as far as an NPF has the same bits (H-55, H-95). */
 static uint64_t paging_code(const struct mode *mode, enum walk_end end, unsigned access)
 {
@@ -486,7 +478,7 @@ static void down(const struct space *space, uint64_t address, unsigned flags, st
 			break;
 		}
 		upper = rights;
-		rights &= ((entry ^ at->flip) | at->grant) >> at->rights_shift;
+		rights &= mode_rights(at, entry);
 		if (kind == ENTRY_LEAF) {
 			out->key = (uint8_t)(entry >> at->rights_shift >> mode->key_shift) &
 				   mode->key_mask;
@@ -500,8 +492,8 @@ static void down(const struct space *space, uint64_t address, unsigned flags, st
 		table = entry & at->table_address;
 	}
 	/* The entry that stops a walk gives no rights. */
-	out->acc_upper = acc_of(mode, out->end == WALK_OK ? upper : rights);
-	out->acc = acc_of(mode, rights);
+	out->acc_upper = (uint8_t)mode_acc(mode, out->end == WALK_OK ? upper : rights);
+	out->acc = (uint8_t)mode_acc(mode, rights);
 }
 
 /* One try: without WALK_OK @out says why; WALK_RESTART: an A/D update lost a race. */
@@ -708,7 +700,7 @@ NOINLINE struct hop quick_4byte(const struct space *space, uint64_t address, uns
 ALWAYS_INLINE uint8_t lean_acc(const struct mode *mode, uint64_t rights, const unsigned shape)
 {
 	if (shape & MODE_SHAPE_LOW6)
-		return acc_of(mode, rights);
+		return (uint8_t)mode_acc(mode, rights);
 	return (uint8_t)((rights & (ACC_READ | ACC_WRITE | ACC_USER)) | (rights >> 60 & ACC_EXEC) |
 			 mode->acc_always);
 }

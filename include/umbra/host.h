@@ -128,6 +128,8 @@ enum umbra_trace_kind {
 	UMBRA_TRACE_PREPARE_ZAP_PAGE, /* a=gfn b=role c=hpa d=entries */
 	UMBRA_TRACE_SET_SPTE, /* a=hpa of entry b=old c=new d=level */
 	UMBRA_TRACE_WRITE, /* a=gpa b=length c=entries zapped */
+	UMBRA_TRACE_UNSYNC_PAGE, /* a=gfn b=role c=hpa */
+	UMBRA_TRACE_SYNC_PAGE, /* a=gfn b=role c=hpa d=entries changed */
 	UMBRA_TRACE_FLUSH, /* a=start gfn b=pages (0: all) */
 	UMBRA_TRACE_ROOT, /* a=root hpa b=role c=guest root d=0 */
 	UMBRA_TRACE_KINDS

@@ -82,6 +82,11 @@ struct umbra_vm_config {
 	bool exec_by_mode;
 	/** Table pages the VM may own at once; 0: no limit, else at least 64. */
 	uint32_t page_limit;
+	/** Drop all tables when a slot is deleted or moved, as KVM by default does (S-63),
+	 * instead of what maps or mirrors its memory. */
+	bool slot_zap_all;
+	/** Shadow paging: map only what faulted, not its neighbours (S-9). */
+	bool no_prefetch;
 	/** Call umbra_host_trace. */
 	bool trace;
 };
@@ -138,6 +143,12 @@ void umbra_vcpu_destroy(struct umbra_vcpu *vcpu);
  */
 enum umbra_status umbra_vcpu_set_regs(struct umbra_vcpu *vcpu, const struct umbra_regs *regs,
 				      bool load_pdptes);
+/**
+ * umbra_vcpu_mov_cr3 - MOV to CR3 of @value, bit 63 (keep this PCID's translations)
+ * included: what umbra_vcpu_set_regs() would do with load_pdptes, but fast. EINVAL
+ * and EFAULT: #GP to the guest, nothing has changed.
+ */
+enum umbra_status umbra_vcpu_mov_cr3(struct umbra_vcpu *vcpu, uint64_t value);
 const struct umbra_regs *umbra_vcpu_regs(const struct umbra_vcpu *vcpu);
 
 /** struct umbra_root - what to run the guest with. */
@@ -192,6 +203,10 @@ enum umbra_status umbra_vcpu_fault(struct umbra_vcpu *vcpu, const struct umbra_e
 /** umbra_vcpu_invlpg - the guest invalidates @gva (shadow paging; no-op with TDP). */
 void umbra_vcpu_invlpg(struct umbra_vcpu *vcpu, umbra_gva gva);
 
+/** umbra_vcpu_invpcid - INVPCID of @type 0..3. EINVAL: #GP to the guest (H-132). */
+enum umbra_status umbra_vcpu_invpcid(struct umbra_vcpu *vcpu, unsigned type, uint64_t pcid,
+				     umbra_gva gva);
+
 /** struct umbra_translation - result of umbra_vcpu_translate. */
 struct umbra_translation {
 	umbra_gpa gpa;
@@ -220,8 +235,24 @@ enum umbra_status umbra_vm_write(struct umbra_vm *vm, umbra_gpa gpa, const void 
 /** umbra_vm_read - EFAULT unless all of it is in slots. */
 enum umbra_status umbra_vm_read(struct umbra_vm *vm, umbra_gpa gpa, void *bytes, size_t size);
 
-/** umbra_vm_zap_all - drop all tables; they are rebuilt on demand. */
+/** umbra_vm_zap_all - drop all tables; they are rebuilt on demand. vCPUs may go on
+ * meanwhile: the MMU lock is given up now and then (S-62). */
 void umbra_vm_zap_all(struct umbra_vm *vm);
+/** umbra_vm_shrink - memory is short: give back up to @pages table pages, oldest first, none
+ * that is a root. Returns how many. */
+uint64_t umbra_vm_shrink(struct umbra_vm *vm, uint64_t pages);
+/**
+ * umbra_vm_unprotect - the embedder cannot emulate the write to @gpa that it was told
+ * to: forget that there is a guest table, so that the guest can write by itself when
+ * it is entered again (S-44). False: there was none.
+ */
+bool umbra_vm_unprotect(struct umbra_vm *vm, umbra_gpa gpa);
+/**
+ * umbra_vm_track - from now on (@on) guest writes to the page of @gpa give EMULATE, or
+ * no longer. Counts; at most 65,535 trackers a page. ENOENT: no slot; ENOMEM; EINVAL: too
+ * many trackers, or none to end.
+ */
+enum umbra_status umbra_vm_track(struct umbra_vm *vm, umbra_gpa gpa, bool on);
 
 /* ---- watching ---- */
 
@@ -230,6 +261,8 @@ struct umbra_stats {
 	uint64_t pf_taken, pf_fixed, pf_emulate, pf_spurious, pf_guest, pf_mmio;
 	uint64_t tlb_flush, invlpg;
 	uint64_t mmu_shadow_zapped, mmu_pte_write, mmu_pde_zapped, mmu_recycled, mmu_cache_miss;
+	uint64_t mmu_flooded;
+	uint64_t mmu_unsync; /* tables that went unsync, ever */
 	uint64_t mmu_shadow_pages; /* table pages now */
 	uint64_t pages_4k, pages_2m, pages_1g; /* leaves now */
 	uint64_t metadata_bytes; /* of table pages, reverse map and slots, now */

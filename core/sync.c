@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sync.c - mirrors that lag behind, and what ends that.
+ *
+ *	guest writes to a mirrored last-level table
+ *	  -> fault -> sync_release: mirrors unsync, ancestors marked -> leaf writable
+ *	  ... the guest edits freely, no exits ...
+ *	INVLPG          -> sync_address: one entry
+ *	MOV CR3, CR4 .. -> sync_tree: protect, flush, then compare whole tables
+ *
+ * Only level-1 mirrors go unsync; whatever leads to them is always true, so a
+ * table is found from its root by following marks. An entry of an unsync mirror
+ * is either what the guest's entry said at some time since the last flush, or
+ * empty: exactly what a TLB may hold (H-120, H-130). Rights are only taken away
+ * here, never added: what is missing comes by a fault.
+ *
+ * Invariants: I-7, I-11, I-15 (unsync pages are level-1 mirrors and all their
+ * ancestors are marked).
+ */
+#include "core/sync.h"
+#include "core/rmap.h"
+
+static bool is_mirror_of(const struct page *page, umbra_gfn gfn)
+{
+	return page->gfn == gfn.v && !page->role.direct && !page->role.promoted &&
+	       !page->role.registers;
+}
+
+bool sync_writable(struct mmu *mmu, umbra_gfn gfn)
+{
+	if (slots_is_tracked(mmu, gfn))
+		return false;
+	for (const struct page *page = pages_bucket(mmu, gfn); page; page = page->hash_next)
+		if (is_mirror_of(page, gfn) && page->role.level > 1)
+			return false;
+	return true;
+}
+
+/* Mark what leads to @page; what is marked has marked ancestors (S-29). */
+static void mark_parents(struct mmu *mmu, const struct page *page)
+{
+	struct chain_iter iter = chain_begin(&page->parents);
+	uint64_t location;
+
+	while ((location = chain_next(&iter))) {
+		struct page *parent = page_of(mmu, (umbra_hpa){location});
+
+		if (parent->unsync_below)
+			continue;
+		parent->unsync_below = 1;
+		mark_parents(mmu, parent);
+	}
+}
+
+bool sync_release(struct mmu *mmu, umbra_gfn gfn)
+{
+	if (!sync_writable(mmu, gfn))
+		return false;
+	for (struct page *page = pages_bucket(mmu, gfn); page; page = page->hash_next) {
+		if (!is_mirror_of(page, gfn) || page->unsync)
+			continue;
+		page->unsync = 1;
+		mark_parents(mmu, page);
+		mmu_count(&mmu->stats.mmu_unsync, 1);
+		mmu_trace(mmu, (struct umbra_trace){UMBRA_TRACE_UNSYNC_PAGE, gfn.v, page->role.word,
+						    page->hpa.v, 0});
+	}
+	/* The marks must be seen by whoever sees the guest's next write. */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	return true;
+}
+
+void sync_linked(struct mmu *mmu, struct page *parent, const struct page *child)
+{
+	if (!(child->unsync || child->unsync_below) || parent->unsync_below)
+		return;
+	parent->unsync_below = 1;
+	mark_parents(mmu, parent);
+}
+
+bool sync_mode_fits(const struct page *page, const struct mode *mode)
+{
+	union role role = roles_root(mode, 0);
+
+	return mode && page->role.guest == role.guest && page->role.flags == role.flags &&
+	       page->role.maxphyaddr == role.maxphyaddr;
+}
+
+/* The guest's table that @page mirrors, where its first entry for @page is; or NULL. */
+static const void *guest_table(struct mmu *mmu, const struct page *page)
+{
+	uint64_t size;
+	bool writable;
+	const uint8_t *bytes =
+		slots_memory(mmu, (umbra_gpa){page->gfn << UMBRA_PAGE_SHIFT}, &size, &writable);
+
+	/* Level 1: two pages a 4-byte table. */
+	if (bytes && roles_entry_bytes(page->role) == 4)
+		bytes += page->role.quadrant * 2048;
+	return bytes;
+}
+
+static uint64_t guest_entry(const void *table, unsigned index, unsigned bytes)
+{
+	if (bytes == 4)
+		return __atomic_load_n((const uint32_t *)table + index, __ATOMIC_RELAXED);
+	return __atomic_load_n((const uint64_t *)table + index, __ATOMIC_RELAXED);
+}
+
+/* The leaf that @old should be, given the guest's entry now; the empty value if none. */
+static uint64_t wanted_entry(struct mmu *mmu, const struct mode *mode, struct table_at at,
+			     uint64_t guest, uint64_t old)
+{
+	const struct mode_level *level = &mode->level[1];
+	const struct page *page = at.page;
+	const uint64_t empty = table_empty(mmu, page);
+	unsigned acc, have = entry_acc(&mmu->kind, old);
+	struct entry_leaf leaf = {.level = 1};
+
+	if (!(guest & level->present) || guest & level->rsvd[!!(guest & level->large)] ||
+	    (guest & level->accessed) != level->accessed)
+		return empty;
+	if ((guest & level->leaf_address) >> UMBRA_PAGE_SHIFT != page_words(mmu, page)[at.index])
+		return empty;
+	acc = page->role.access & mode_acc(mode, mode_rights(level, guest));
+	leaf.shstk = page->role.flags & MODE_SHSTK && !(acc & ACC_WRITE) && guest & level->dirty &&
+		     page->role.access & ACC_WRITE;
+	if ((guest & level->dirty) != level->dirty)
+		acc &= ~ACC_WRITE;
+	leaf.key = (guest >> mode->key_shift) & mode->key_mask;
+	if (leaf.key != entry_key(&mmu->kind, old))
+		return empty;
+	/* Turned into a supervisor page by CR0.WP=0 (G-48): let a fault decide. */
+	if ((have ^ acc) & ACC_USER || (have & ~acc & ACC_WRITE && !(page->role.flags & MODE_WP)))
+		return empty;
+	if (!(have & ACC_WRITE)) {
+		acc &= ~ACC_WRITE;
+		if (leaf.shstk != entry_is_dirty(&mmu->kind, old) && page->role.flags & MODE_SHSTK)
+			return empty;
+	}
+	if (acc == have)
+		return old;
+	leaf.acc = acc;
+	leaf.pfn = entry_pfn(&mmu->kind, old);
+	leaf.host_writable = entry_is_host_writable(&mmu->kind, old);
+	leaf.mmu_writable = entry_is_mmu_writable(&mmu->kind, old) && acc & ACC_WRITE;
+	leaf.accessed = true;
+	leaf.dirty = leaf.mmu_writable;
+	return entry_make_leaf(&mmu->kind, &leaf);
+}
+
+static bool sync_entry(struct edit *edit, const struct mode *mode, struct table_at at,
+		       const void *table)
+{
+	struct mmu *mmu = edit->mmu;
+	unsigned bytes = roles_entry_bytes(at.page->role);
+	uint64_t old = table_read(mmu, at), new;
+
+	if (!entry_is_present(&mmu->kind, old))
+		return false;
+	for (;;) {
+		new = wanted_entry(mmu, mode, at, guest_entry(table, at.index, bytes), old);
+		if (new == old)
+			return false;
+		if (!entry_is_present(&mmu->kind, new))
+			return table_clear(edit, at);
+		if (table_set(edit, at, old, new, table_gfn(mmu, at)))
+			return true;
+		old = table_read(mmu, at);
+	}
+}
+
+unsigned sync_page(struct edit *edit, const struct mode *mode, struct page *page)
+{
+	struct mmu *mmu = edit->mmu;
+	const void *table = guest_table(mmu, page);
+	const uint64_t *entries = page_entries(mmu, page);
+	unsigned changed = 0;
+
+	if (!sync_mode_fits(page, mode))
+		table = NULL;
+	for (unsigned i = 0; i < 512; i++) {
+		struct table_at at = {page, i};
+
+		if (!entry_is_present(&mmu->kind, __atomic_load_n(&entries[i], __ATOMIC_RELAXED)))
+			continue;
+		changed += table ? sync_entry(edit, mode, at, table) : table_clear(edit, at);
+	}
+	mmu_trace(mmu, (struct umbra_trace){UMBRA_TRACE_SYNC_PAGE, page->gfn, page->role.word,
+					    page->hpa.v, changed});
+	return changed;
+}
+
+struct batch {
+	unsigned count;
+	bool full;
+	struct page *page[SYNC_BATCH];
+};
+
+/* Unsync pages at or below @page, into @batch; marks that led nowhere are taken off. */
+static bool collect(struct mmu *mmu, struct page *page, struct batch *batch)
+{
+	bool found = page->unsync;
+
+	if (page->unsync) {
+		if (batch->count == SYNC_BATCH)
+			batch->full = true;
+		else
+			batch->page[batch->count++] = page;
+	}
+	if (!page->unsync_below)
+		return found;
+	for (unsigned i = 0; i < page_entry_count(page) && !batch->full; i++) {
+		uint64_t entry = table_read(mmu, (struct table_at){page, i});
+		struct page *child;
+
+		if (!entry_is_present(&mmu->kind, entry) ||
+		    entry_is_leaf(&mmu->kind, entry, page->role.level))
+			continue;
+		child = page_of(mmu, entry_table(&mmu->kind, entry));
+		found |= collect(mmu, child, batch);
+	}
+	if (!found && !batch->full)
+		page->unsync_below = 0;
+	return found;
+}
+
+bool sync_tree(struct edit *edit, const struct mode *mode, struct page *root)
+{
+	struct mmu *mmu = edit->mmu;
+	struct batch batch = {.count = 0};
+
+	if (!collect(mmu, root, &batch))
+		return false;
+	/* First nobody can write them any more, then they are read. */
+	for (unsigned i = 0; i < batch.count; i++)
+		rmap_protect(edit, (umbra_gfn){batch.page[i]->gfn});
+	tlb_flush(mmu, &edit->tlb);
+	for (unsigned i = 0; i < batch.count; i++) {
+		batch.page[i]->unsync = 0;
+		sync_page(edit, mode, batch.page[i]);
+	}
+	tlb_flush(mmu, &edit->tlb);
+	/* Once more, so that the marks come off. */
+	return true;
+}
+
+void sync_address(struct edit *edit, const struct mode *mode, struct page *root, umbra_gva gva)
+{
+	struct mmu *mmu = edit->mmu;
+	struct table_at at = {.page = root};
+	const void *table;
+
+	while (at.page->unsync_below) {
+		uint64_t entry;
+
+		at.index = page_index(at.page, gva.v >> UMBRA_PAGE_SHIFT);
+		entry = table_read(mmu, at);
+		if (!entry_is_present(&mmu->kind, entry) ||
+		    entry_is_leaf(&mmu->kind, entry, at.page->role.level))
+			return;
+		at.page = page_of(mmu, entry_table(&mmu->kind, entry));
+	}
+	if (!at.page->unsync)
+		return;
+	at.index = page_index(at.page, gva.v >> UMBRA_PAGE_SHIFT);
+	table = sync_mode_fits(at.page, mode) ? guest_table(mmu, at.page) : NULL;
+	if (table)
+		sync_entry(edit, mode, at, table);
+	else
+		table_clear(edit, at);
+}
