@@ -376,7 +376,7 @@ static void audit_reserved(struct audit *audit, struct table_at at, uint64_t ent
 	     (mmu->paging == UMBRA_PAGING_SHADOW && role.guest < ROLE_GUEST_4)))
 		mode = &audit->pae;
 	level = &mode->level[role.level];
-	if (entry & level->rsvd[!!(entry & level->large)])
+	if (entry & level->rsvd[role.level == 1 || entry & level->large])
 		finding(audit, "I-14", "a bit that hardware reserves is set", where, entry);
 	if (mode->bad_low6 >> ((entry & 63) | (entry >> 8 & mode->bad_fold)) & 1)
 		finding(audit, "I-14", "a misconfigured EPT entry", where, entry);

@@ -29,7 +29,7 @@ static unsigned usable(const struct fault *fault, uint64_t entry)
 	unsigned acc;
 
 	if (!(entry & level->present) || (entry & level->accessed) != level->accessed ||
-	    entry & level->rsvd[!!(entry & level->large)])
+	    entry & level->rsvd[1])
 		return 0;
 	acc = fault->walk.acc_upper & mode_acc(mode, mode_rights(level, entry));
 	if ((entry & level->dirty) != level->dirty)

@@ -159,9 +159,13 @@ static struct page *descend(const struct fault *fault, struct edit *edit, struct
 		tlb_flush(mmu, &edit->tlb);
 	}
 	child = shadow_page(edit, &want, &made);
-	/* Found again after a while: bring it up to date, but leave it to the guest (S-26). */
+	/* Found again after a while, in which the flushes that reached it by its old
+	 * links passed it by. A last-level mirror may stay with the guest (S-26), what
+	 * is below an upper one is protected as well (S-4). */
 	if (child->unsync)
 		sync_page(edit, fault->space->mode, child);
+	while (child->unsync_below && sync_tree(edit, fault->space->mode, child))
+		;
 	if (!table_link(edit, at, table_empty(mmu, at.page), child))
 		return NULL;
 	sync_linked(mmu, at.page, child);

@@ -117,7 +117,7 @@ static uint64_t wanted_entry(struct mmu *mmu, const struct mode *mode, struct ta
 	unsigned acc, have = entry_acc(&mmu->kind, old);
 	struct entry_leaf leaf = {.level = 1};
 
-	if (!(guest & level->present) || guest & level->rsvd[!!(guest & level->large)] ||
+	if (!(guest & level->present) || guest & level->rsvd[1] ||
 	    (guest & level->accessed) != level->accessed)
 		return empty;
 	if ((guest & level->leaf_address) >> UMBRA_PAGE_SHIFT != page_words(mmu, page)[at.index])
