@@ -400,25 +400,32 @@ static void large_pages_and_remap(void **unused)
 	struct kit kit;
 
 	(void)unused;
-	kit_open(&kit, &config, 3);
-	assert_int_equal(resume(&kit, 5 * PAGE, R), 2);
-	assert_int_equal(entry_pfn(&kit.vm->mmu.kind, look(&kit, 0).entry).v, frame_of(0));
-	assert_int_equal(kit_stats(&kit).pages_2m, 1);
-	/* The same memory from 4K off: no large page fits, the old one must go at once. */
-	kit.flushes = 0;
-	assert_int_equal(kit_slot(&kit, 0, 0, 0, 0, 0), UMBRA_OK);
-	assert_true(kit.flushes > 0 && kit.last.pages == 0);
-	assert_int_equal(kit_stats(&kit).pages_2m, 0);
-	assert_int_equal(touch(&kit, 5 * PAGE, R).verdict, UMBRA_MMIO);
-	assert_int_equal(kit_slot(&kit, 0, PAGE, MEG, kit.hva.v, 0), UMBRA_OK);
-	assert_int_equal(resume(&kit, 5 * PAGE, R), 1);
-	assert_int_equal(entry_pfn(&kit.vm->mmu.kind, look(&kit, 5 * PAGE).entry).v,
-			 frame_of(4 * PAGE));
-	umbra_vm_zap_all(kit.vm);
-	assert_int_equal(kit_stats(&kit).pages_4k, 0);
-	assert_clean(&kit);
-	assert_int_equal(resume(&kit, 5 * PAGE, R), 1);
-	kit_close(&kit);
+	for (unsigned zap_all = 0; zap_all < 2; zap_all++) {
+		config.slot_zap_all = zap_all;
+		kit_open(&kit, &config, 3);
+		assert_int_equal(resume(&kit, 5 * PAGE, R), 2);
+		assert_int_equal(entry_pfn(&kit.vm->mmu.kind, look(&kit, 0).entry).v, frame_of(0));
+		assert_int_equal(kit_stats(&kit).pages_2m, 1);
+		/* The same memory from 4K off: no large page fits, the old one must go at
+		 * once, and with it all tables or itself (S-63). */
+		kit.flushes = 0;
+		assert_int_equal(kit_slot(&kit, 0, 0, 0, 0, 0), UMBRA_OK);
+		assert_int_equal(kit.flushes, 1);
+		assert_int_equal(kit.last.start.v, 0);
+		assert_int_equal(kit.last.pages, zap_all ? 0 : 512);
+		assert_int_equal(kit_stats(&kit).mmu_shadow_zapped > 0, zap_all);
+		assert_int_equal(kit_stats(&kit).pages_2m, 0);
+		assert_int_equal(touch(&kit, 5 * PAGE, R).verdict, UMBRA_MMIO);
+		assert_int_equal(kit_slot(&kit, 0, PAGE, MEG, kit.hva.v, 0), UMBRA_OK);
+		assert_int_equal(resume(&kit, 5 * PAGE, R), 1);
+		assert_int_equal(entry_pfn(&kit.vm->mmu.kind, look(&kit, 5 * PAGE).entry).v,
+				 frame_of(4 * PAGE));
+		umbra_vm_zap_all(kit.vm);
+		assert_int_equal(kit_stats(&kit).pages_4k, 0);
+		assert_clean(&kit);
+		assert_int_equal(resume(&kit, 5 * PAGE, R), 1);
+		kit_close(&kit);
+	}
 }
 
 /* ---- the page limit ---- */
