@@ -513,6 +513,12 @@ static void every_finding(void **unused)
 	umbra_host_page_free(kit.host, stray);
 	planted_text(&kit, (uint64_t *)(void *)(kit.bytes + PD + 16), 4 * MEG | 0x67,
 		     "I-11 a leaf mirrors a guest table");
+	/* One guest table with two sets of rights above it. */
+	write64(&kit, PD + 24, PT | 5);
+	resume(&kit, 6 * MEG + 8 * PAGE, 0);
+	assert_int_equal(look(&kit, 6 * MEG + 8 * PAGE).at.page->gfn, page->gfn);
+	planted_text(&kit, &look(&kit, 6 * MEG + 8 * PAGE).at.page->role.word, page->role.word,
+		     "I-3 two pages with one identity");
 	kit_close(&kit);
 
 	open_with(&kit, UMBRA_PAGING_EPT);

@@ -125,12 +125,18 @@ static void s7_o5_no_frame_in_place(void **unused)
 	{
 		struct seen seen = look(&kit, 8 * PAGE);
 
-		page_entries(&kit.vm->mmu, seen.at.page)[seen.at.index] ^= PAGE;
+		uint64_t *entry = &page_entries(&kit.vm->mmu, seen.at.page)[seen.at.index];
+
+		*entry ^= PAGE;
+		kit.watch = entry;
 		kit.flushes = 0;
 		resume(&kit, 8 * PAGE, W);
 		assert_int_equal(leaf_frame(&kit, 8 * PAGE),
 				 frame_of(get64(&kit, PT + 64) & ~0xfffull));
 		assert_int_equal(kit.flushes, 1);
+		/* Flushed before the new one showed. */
+		assert_true(kit.watched == table_empty(&kit.vm->mmu, seen.at.page));
+		kit.watch = NULL;
 	}
 	kit_close(&kit);
 }
