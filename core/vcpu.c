@@ -103,7 +103,7 @@ void umbra_vcpu_destroy(struct umbra_vcpu *vcpu)
 	if (!vcpu)
 		return;
 	mmu = &vcpu->vm->mmu;
-	roots_put(mmu, vcpu->root);
+	roots_put(mmu, &vcpu->root);
 	umbra_host_lock(mmu->host, UMBRA_LOCK_MMU, true);
 	for (link = &vcpu->vm->vcpus; *link != vcpu; link = &(*link)->next)
 		;
@@ -200,8 +200,7 @@ enum umbra_status umbra_vcpu_set_regs(struct umbra_vcpu *vcpu, const struct umbr
 	if (vcpu->vm->mmu.paging != UMBRA_PAGING_SHADOW)
 		return UMBRA_OK;
 	/* Mirrors of other registers wait in the hash. */
-	roots_put(&vcpu->vm->mmu, vcpu->root);
-	vcpu->root = NULL;
+	roots_put(&vcpu->vm->mmu, &vcpu->root);
 	vcpu->flush = true;
 	return UMBRA_OK;
 }
@@ -216,15 +215,12 @@ static enum umbra_status refresh_root(struct umbra_vcpu *vcpu)
 {
 	struct mmu *mmu = &vcpu->vm->mmu;
 	enum umbra_status status;
-	struct page *root;
 
 	if (vcpu->root && !vcpu->root->role.invalid)
 		return UMBRA_OK;
-	status = roots_get(mmu, &vcpu->reserve, &vcpu->space, &vcpu->regs, &root);
+	status = roots_get(mmu, &vcpu->reserve, &vcpu->space, &vcpu->regs, &vcpu->root);
 	if (status)
 		return status;
-	roots_put(mmu, vcpu->root);
-	vcpu->root = root;
 	vcpu->flush = true;
 	return UMBRA_OK;
 }
