@@ -11,8 +11,8 @@
 #include "core/shadow.h"
 
 /**
- * roots_get - let go of *@root, if any, and take a reference to the root for @space, whose registers are @regs
- * (with TDP both are ignored). ENOMEM, ENOSPC.
+ * roots_get - let go of *@root, if any, and take a reference to the root for @space,
+ * whose registers are @regs (with TDP both are ignored). ENOMEM, ENOSPC: nothing changed.
  */
 enum umbra_status roots_get(struct mmu *mmu, struct reserve *reserve, const struct space *space,
 			    const struct umbra_regs *regs, struct page **root);
