@@ -226,6 +226,11 @@ void out_table_print(struct out_table *table)
 		}
 		printf("%s\n", r ? "" : out_style(table->out, OUT_PLAIN));
 	}
+	out_table_free(table);
+}
+
+void out_table_free(struct out_table *table)
+{
 	for (size_t i = 0; i < table->rows * table->columns; i++)
 		free(table->cells[i]);
 	free(table->cells);

@@ -78,6 +78,8 @@ void out_table_row(struct out_table *table, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 /** out_table_print - print, and free the rows. */
 void out_table_print(struct out_table *table);
+/** out_table_free - the same without printing. */
+void out_table_free(struct out_table *table);
 
 /* ---- progress ---- */
 

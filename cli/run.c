@@ -209,6 +209,8 @@ static enum cli_status run_all(struct running *r, const struct guest *guest)
 	}
 	if (status == CLI_OK)
 		print_total(r);
+	else
+		out_table_free(&r->table);
 	if (status == CLI_OK && r->differences)
 		status = CLI_FINDING;
 	return status;

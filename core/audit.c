@@ -449,6 +449,9 @@ uint64_t umbra_audit(struct umbra_vm *vm,
 		audit_page(&audit, page);
 		audit_parents(&audit, page);
 		audit_unsync(&audit, page);
+		/* Else there is no telling what its entries are. */
+		if (page->role.level < 1 || page->role.level > UMBRA_LEVEL_MAX)
+			continue;
 		for (unsigned i = 0; i < page_entry_count(page); i++)
 			audit_entry(&audit, (struct table_at){page, i});
 	}

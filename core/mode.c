@@ -279,7 +279,9 @@ static uint32_t entry_flags(const struct umbra_regs *regs, const struct umbra_cp
 	flags |= cpu->features & UMBRA_CPU_PSE36 ? MODE_PSE36 : 0;
 	flags |= cpu->features & UMBRA_CPU_1G ? MODE_1G : 0;
 	flags |= cpu->features & UMBRA_CPU_BIT8_MBZ ? MODE_BIT8_MBZ : 0;
-	flags |= cpu->features & UMBRA_CPU_PAT ? 0 : MODE_NO_PAT;
+	/* H-28 has this of Intel's CPUs only. */
+	if (cpu->vendor == UMBRA_VENDOR_INTEL && !(cpu->features & UMBRA_CPU_PAT))
+		flags |= MODE_NO_PAT;
 	return flags;
 }
 

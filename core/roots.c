@@ -26,6 +26,16 @@ static struct page *get_locked(struct mmu *mmu, struct reserve *reserve, struct 
 	return page;
 }
 
+static void put_locked(struct mmu *mmu, struct page *root)
+{
+	struct edit edit = {.mmu = mmu};
+
+	if (!root)
+		return;
+	table_put_root(&edit, root);
+	tlb_commit(mmu, &edit.tlb);
+}
+
 static struct shadow_want wanted(const struct mmu *mmu, const struct space *space,
 				 const struct umbra_regs *regs)
 {
@@ -50,6 +60,7 @@ enum umbra_status roots_get(struct mmu *mmu, struct reserve *reserve, const stru
 	struct shadow_want want = wanted(mmu, space, regs);
 	unsigned flags = want.role.pae_root ? UMBRA_PAGE_BELOW_4G : 0;
 	enum umbra_status status = table_make_room(mmu);
+	struct page *old;
 	bool used;
 
 	if (!status)
@@ -59,7 +70,9 @@ enum umbra_status roots_get(struct mmu *mmu, struct reserve *reserve, const stru
 	if (!umbra_host_page_alloc(mmu->host, flags, &want.table))
 		return UMBRA_ENOMEM;
 	umbra_host_lock(mmu->host, UMBRA_LOCK_MMU, true);
+	old = *root;
 	*root = get_locked(mmu, reserve, &want, &used);
+	put_locked(mmu, old);
 	umbra_host_unlock(mmu->host, UMBRA_LOCK_MMU, true);
 	if (!used)
 		umbra_host_page_free(mmu->host, want.table);
@@ -83,15 +96,11 @@ bool roots_suits(const struct mmu *mmu, const struct page *page, const struct sp
 	return true;
 }
 
-void roots_put(struct mmu *mmu, struct page *root)
+void roots_put(struct mmu *mmu, struct page **root)
 {
-	struct edit edit = {.mmu = mmu};
-
-	if (!root)
-		return;
 	umbra_host_lock(mmu->host, UMBRA_LOCK_MMU, true);
-	table_put_root(&edit, root);
-	tlb_commit(mmu, &edit.tlb);
+	put_locked(mmu, *root);
+	*root = NULL;
 	umbra_host_unlock(mmu->host, UMBRA_LOCK_MMU, true);
 }
 

@@ -62,10 +62,8 @@ static void bind(struct umbra_vcpu *vcpu)
 /* A global flush reaches what other roots may have cached too. */
 static void forget_previous(struct umbra_vcpu *vcpu)
 {
-	for (unsigned i = 0; i < VCPU_PREVIOUS; i++) {
-		roots_put(&vcpu->vm->mmu, vcpu->previous[i]);
-		vcpu->previous[i] = NULL;
-	}
+	for (unsigned i = 0; i < VCPU_PREVIOUS; i++)
+		roots_put(&vcpu->vm->mmu, &vcpu->previous[i]);
 }
 
 enum umbra_status umbra_vcpu_create(struct umbra_vm *vm, const struct umbra_cpu *cpu,
@@ -113,7 +111,7 @@ void umbra_vcpu_destroy(struct umbra_vcpu *vcpu)
 	if (!vcpu)
 		return;
 	mmu = &vcpu->vm->mmu;
-	roots_put(mmu, vcpu->root);
+	roots_put(mmu, &vcpu->root);
 	forget_previous(vcpu);
 	umbra_host_lock(mmu->host, UMBRA_LOCK_MMU, true);
 	for (link = &vcpu->vm->vcpus; *link != vcpu; link = &(*link)->next)
@@ -231,6 +229,28 @@ static bool suits(const struct umbra_vcpu *vcpu, const struct page *page)
 	       roots_suits(&vcpu->vm->mmu, page, &vcpu->space, &vcpu->regs);
 }
 
+/* Each root moves one place, until one suits or falls off the end. */
+static void rotate_roots(struct umbra_vcpu *vcpu)
+{
+	struct edit edit = {.mmu = &vcpu->vm->mmu};
+	struct page *pushed = vcpu->root;
+
+	vcpu->root = NULL;
+	for (unsigned i = 0; i < VCPU_PREVIOUS && pushed; i++) {
+		struct page *kept = vcpu->previous[i];
+
+		vcpu->previous[i] = pushed;
+		pushed = kept;
+		if (suits(vcpu, kept)) {
+			vcpu->root = kept;
+			return;
+		}
+	}
+	if (pushed)
+		table_put_root(&edit, pushed);
+	tlb_commit(edit.mmu, &edit.tlb);
+}
+
 /*
  * The registers have changed: find the root among those kept, or leave it to the
  * next load. What was cached for a root of this vCPU and not flushed since may be
@@ -238,27 +258,16 @@ static bool suits(const struct umbra_vcpu *vcpu, const struct page *page)
  */
 static void switch_root(struct umbra_vcpu *vcpu, bool flushes)
 {
-	struct page *current = vcpu->root, *pushed = current, *found = NULL;
+	struct mmu *mmu = &vcpu->vm->mmu;
 
 	vcpu->flush = true;
 	vcpu->sync |= flushes;
-	if (!current || suits(vcpu, current))
+	if (!vcpu->root || suits(vcpu, vcpu->root))
 		return;
-	/* Rotate: each moves one place, until one fits or falls off the end. */
-	for (unsigned i = 0; i < VCPU_PREVIOUS && !found; i++) {
-		struct page *kept = vcpu->previous[i];
-
-		vcpu->previous[i] = pushed;
-		pushed = kept;
-		if (!kept)
-			break;
-		if (suits(vcpu, kept))
-			found = kept;
-	}
-	if (!found)
-		roots_put(&vcpu->vm->mmu, pushed);
-	vcpu->root = found;
-	vcpu->sync |= !found;
+	umbra_host_lock(mmu->host, UMBRA_LOCK_MMU, true);
+	rotate_roots(vcpu);
+	umbra_host_unlock(mmu->host, UMBRA_LOCK_MMU, true);
+	vcpu->sync |= !vcpu->root;
 }
 
 enum umbra_status umbra_vcpu_set_regs(struct umbra_vcpu *vcpu, const struct umbra_regs *regs,
@@ -312,15 +321,12 @@ static enum umbra_status refresh_root(struct umbra_vcpu *vcpu)
 {
 	struct mmu *mmu = &vcpu->vm->mmu;
 	enum umbra_status status;
-	struct page *root;
 
 	if (vcpu->root && !page_is_obsolete(mmu, vcpu->root))
 		return UMBRA_OK;
-	status = roots_get(mmu, &vcpu->reserve, &vcpu->space, &vcpu->regs, &root);
+	status = roots_get(mmu, &vcpu->reserve, &vcpu->space, &vcpu->regs, &vcpu->root);
 	if (status)
 		return status;
-	roots_put(mmu, vcpu->root);
-	vcpu->root = root;
 	vcpu->flush = vcpu->sync = true;
 	return UMBRA_OK;
 }

@@ -259,7 +259,7 @@ static struct hop through(const struct space *space, uint64_t address, uint64_t 
 /* Which instance of quick() can walk the parent? */
 enum quick_kind { QUICK_NO, QUICK_8BYTE, QUICK_4BYTE, QUICK_LOW6 };
 
-ALWAYS_INLINE enum quick_kind quick_kind(const struct space *parent)
+__attribute__((nonnull)) ALWAYS_INLINE enum quick_kind quick_kind(const struct space *parent)
 {
 	const struct mode *mode = parent->mode;
 

@@ -43,8 +43,10 @@ struct kit {
 	struct umbra_vcpu *vcpu;
 	struct umbra_vm_config config;
 	uint64_t flushes;
-	/** Set by kit_flush: the last one, and whether any was of everything. */
+	/** Set by kit_flush: the last one, and what *watch was then. */
 	struct umbra_flush last;
+	const uint64_t *watch;
+	uint64_t watched;
 	uint64_t findings;
 	char found[512];
 };
@@ -65,6 +67,8 @@ static inline void kit_flush(void *context, const struct umbra_flush *flush)
 
 	kit->flushes++;
 	kit->last = *flush;
+	if (kit->watch)
+		kit->watched = *kit->watch;
 }
 
 static inline void kit_found(void *context, const struct umbra_finding *finding)

@@ -77,6 +77,24 @@ static void planted(struct kit *kit, uint64_t *word, uint64_t value, const char 
 	assert_clean(kit);
 }
 
+/* Damage that breaks several invariants at once: this finding is among them. */
+static void found_text(struct kit *kit, const char *text)
+{
+	kit_audit(kit);
+	if (!strstr(kit->found, text))
+		fail_msg("no \"%s\" in: %s", text, kit->found);
+}
+
+static void planted_text(struct kit *kit, uint64_t *word, uint64_t value, const char *text)
+{
+	uint64_t good = *word;
+
+	*word = value;
+	found_text(kit, text);
+	*word = good;
+	assert_clean(kit);
+}
+
 static uint64_t *entry_of(struct kit *kit, uint64_t address)
 {
 	struct seen seen = look(kit, address);
@@ -437,6 +455,78 @@ static void i14_reserved(void **unused)
 	}
 }
 
+/* What the audit of other invariants cannot be kept from seeing too. */
+static void every_finding(void **unused)
+{
+	struct kit kit;
+	struct mmu *mmu;
+	struct page *page, *root;
+	struct chain good;
+	struct slot *slot;
+	uint32_t *mirrored;
+	umbra_hpa stray, words;
+
+	(void)unused;
+	open_with(&kit, UMBRA_PAGING_SHADOW);
+	mmu = &kit.vm->mmu;
+	root = kit.vcpu->root;
+	page = look(&kit, 8 * PAGE).at.page;
+	root->hashed = 0;
+	found_text(&kit, "I-1 a root is not in the hash");
+	root->hashed = 1;
+	for (unsigned level = 0; level < 8; level++) {
+		if (level >= 1 && level <= UMBRA_LEVEL_MAX)
+			continue;
+		page->role.level = level;
+		found_text(&kit, "I-2 a level outside 1..5");
+	}
+	page->role.level = 1;
+	assert_clean(&kit);
+	page->gfn ^= 0x700; /* another bucket */
+	found_text(&kit, "I-3 a page is not once in its bucket");
+	page->gfn ^= 0x700;
+	words = page->words;
+	page->words.v = 0;
+	found_text(&kit, "I-5 a leaf without its guest frame");
+	page->words = words;
+	slot = slots_find(mmu, (umbra_gfn){0});
+	mirrored = slot->mirrored[2];
+	mirrored[2] = 1;
+	found_text(&kit, "I-8 a large leaf over a mirrored guest table");
+	mirrored[2] = 0;
+	mirrored[0] = 0;
+	found_text(&kit, "I-8 a mirror is not counted in its region");
+	mirrored[0] = 4;
+	page->role.invalid = 1;
+	found_text(&kit, "I-6 an entry leads to a zapped page");
+	page->role.invalid = 0;
+	assert_true(umbra_host_page_alloc(kit.host, 0, &stray));
+	planted_text(&kit, parent_of(&kit, 8 * PAGE),
+		     (*parent_of(&kit, 8 * PAGE) & ~0xffffffffff000ull) | stray.v,
+		     "I-6 an entry leads to what is no table page");
+	good = page->parents;
+	page->parents.head = stray.v;
+	found_text(&kit, "I-6 a parent that is no table page");
+	page->parents.head = root->hpa.v + 8 * 77;
+	found_text(&kit, "I-6 a parent does not lead here");
+	page->parents = good;
+	umbra_host_page_free(kit.host, stray);
+	planted_text(&kit, (uint64_t *)(void *)(kit.bytes + PD + 16), 4 * MEG | 0x67,
+		     "I-11 a leaf mirrors a guest table");
+	/* One guest table with two sets of rights above it. */
+	write64(&kit, PD + 24, PT | 5);
+	resume(&kit, 6 * MEG + 8 * PAGE, 0);
+	assert_int_equal(look(&kit, 6 * MEG + 8 * PAGE).at.page->gfn, page->gfn);
+	planted_text(&kit, &look(&kit, 6 * MEG + 8 * PAGE).at.page->role.word, page->role.word,
+		     "I-3 two pages with one identity");
+	kit_close(&kit);
+
+	open_with(&kit, UMBRA_PAGING_EPT);
+	slot = slots_find(&kit.vm->mmu, (umbra_gfn){0});
+	planted_text(&kit, &slot->pages, 600, "I-5 a leaf outside its slot");
+	kit_close(&kit);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -453,6 +543,7 @@ int main(void)
 		cmocka_unit_test(i12_writable_state),
 		cmocka_unit_test(i13_counters),
 		cmocka_unit_test(i14_reserved),
+		cmocka_unit_test(every_finding),
 	};
 
 	return cmocka_run_group_tests_name("audit", tests, NULL, NULL);

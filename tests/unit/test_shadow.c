@@ -121,6 +121,23 @@ static void s7_o5_no_frame_in_place(void **unused)
 		assert_clean(&kit);
 	}
 	assert_int_equal(kit_stats(&kit).pages_4k, 1);
+	/* The host backs the same guest frame by another of its own. */
+	{
+		struct seen seen = look(&kit, 8 * PAGE);
+
+		uint64_t *entry = &page_entries(&kit.vm->mmu, seen.at.page)[seen.at.index];
+
+		*entry ^= PAGE;
+		kit.watch = entry;
+		kit.flushes = 0;
+		resume(&kit, 8 * PAGE, W);
+		assert_int_equal(leaf_frame(&kit, 8 * PAGE),
+				 frame_of(get64(&kit, PT + 64) & ~0xfffull));
+		assert_int_equal(kit.flushes, 1);
+		/* Flushed before the new one showed. */
+		assert_true(kit.watched == table_empty(&kit.vm->mmu, seen.at.page));
+		kit.watch = NULL;
+	}
 	kit_close(&kit);
 }
 
@@ -191,6 +208,41 @@ static void s40_large_mapping_of_a_table(void **unused)
 	/* All mirrors gone: large again. */
 	umbra_vm_zap_all(kit.vm);
 	assert_int_equal(resume(&kit, 4 * MEG, W), 2);
+	kit_close(&kit);
+}
+
+/* A table that is mirrored on the way to the large page that holds it. */
+static void s40_table_made_on_the_way(void **unused)
+{
+	struct kit kit;
+
+	(void)unused;
+	open_long(&kit, 3);
+	put64(&kit, PML4 + 8, (2 * MEG + PAGE) | 7);
+	put64(&kit, 2 * MEG + PAGE, (4 * MEG) | 7);
+	put64(&kit, 4 * MEG, 2 * MEG | 0x87);
+	assert_int_equal(touch(&kit, 1ull << 39, W).verdict, UMBRA_RETRY);
+	assert_clean(&kit);
+	assert_int_equal(resume(&kit, 1ull << 39, W), 1);
+	assert_int_equal(touch(&kit, 1ull << 39 | PAGE, W).verdict, UMBRA_EMULATE);
+	kit_close(&kit);
+}
+
+/* Word pages are counted and given back with their tables. */
+static void words_are_given_back(void **unused)
+{
+	struct kit kit;
+	uint64_t before;
+
+	(void)unused;
+	open_long(&kit, 1);
+	resume(&kit, 8 * PAGE, W);
+	before = kit_stats(&kit).metadata_bytes;
+	assert_int_equal(kit.vm->mmu.pages.word_count, 1);
+	umbra_vm_zap_all(kit.vm);
+	posix_reclaim(kit.host);
+	assert_int_equal(kit.vm->mmu.pages.word_count, 0);
+	assert_int_equal(kit_stats(&kit).metadata_bytes, before - PAGE);
 	kit_close(&kit);
 }
 
@@ -999,6 +1051,8 @@ int main(void)
 		cmocka_unit_test(s7_o5_no_frame_in_place),
 		cmocka_unit_test(s41_protects_every_mapping),
 		cmocka_unit_test(s40_large_mapping_of_a_table),
+		cmocka_unit_test(s40_table_made_on_the_way),
+		cmocka_unit_test(words_are_given_back),
 		cmocka_unit_test(s42_write_sizes),
 		cmocka_unit_test(s42_crossing_pages),
 		cmocka_unit_test(a10_quadrants),

@@ -141,6 +141,7 @@ static void create_move_delete(void **unused)
 	kit_vm(&kit, &config);
 	mmu = &kit.vm->mmu;
 	empty = kit_stats(&kit).metadata_bytes;
+	assert_int_equal(mmu->slots.bytes, mmu->slots.view->bytes);
 	/* Three adjacent ones, the middle one last; the largest legal ones. */
 	assert_int_equal(kit_slot(&kit, 7, 0, PAGE, 0, 0), UMBRA_OK);
 	assert_int_equal(kit_slot(&kit, UMBRA_SLOT_ID_MAX, 2 * PAGE, PAGE, 0, 0), UMBRA_OK);

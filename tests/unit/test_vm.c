@@ -428,6 +428,40 @@ static void large_pages_and_remap(void **unused)
 	}
 }
 
+/* The host backs a mapped frame by another, when the guest writes: the old goes first. */
+static void another_frame_is_flushed_for(void **unused)
+{
+	struct umbra_vm_config config = kit_config(UMBRA_PAGING_EPT);
+	struct kit kit;
+
+	(void)unused;
+	for (unsigned level = 1; level <= 2; level++) {
+		struct mmu *mmu;
+		struct seen seen;
+		uint64_t *entry;
+
+		kit_open(&kit, &config, level);
+		mmu = &kit.vm->mmu;
+		assert_int_equal(resume(&kit, 8 * PAGE, R), level);
+		seen = look(&kit, 8 * PAGE);
+		/* As if it had been mapped read-only, whole; the write is for a part. */
+		mmu->page_level = 1;
+		entry = &page_entries(mmu, seen.at.page)[seen.at.index];
+		*entry ^= page_span(seen.at.page) << UMBRA_PAGE_SHIFT;
+		*entry &= ~(mmu->kind.layout->write | mmu->kind.layout->mmu_writable);
+		kit.watch = entry;
+		kit.flushes = 0;
+		assert_int_equal(resume(&kit, 8 * PAGE, W), 1);
+		assert_true(kit.flushes >= 1);
+		assert_false(entry_is_present(&mmu->kind, kit.watched) &&
+			     entry_is_leaf(&mmu->kind, kit.watched, level));
+		kit.watch = NULL;
+		assert_int_equal(entry_pfn(&mmu->kind, look(&kit, 8 * PAGE).entry).v,
+				 frame_of(8 * PAGE));
+		kit_close(&kit);
+	}
+}
+
 /* ---- the page limit ---- */
 
 static void page_limit_recycles(void **unused)
@@ -770,6 +804,7 @@ int main(void)
 		cmocka_unit_test(foreign_events),
 		cmocka_unit_test(inject_codes),
 		cmocka_unit_test(large_pages_and_remap),
+		cmocka_unit_test(another_frame_is_flushed_for),
 		cmocka_unit_test(page_limit_recycles),
 		cmocka_unit_test(page_limit_enospc),
 		cmocka_unit_test(translate),
