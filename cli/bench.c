@@ -23,6 +23,7 @@ struct group {
 static const struct group groups[] = {
 	{"walk", true, bench_walk},
 	{"walk-stream", false, bench_walk_stream},
+	{"tdp", true, bench_tdp},
 };
 #define GROUPS (sizeof(groups) / sizeof(groups[0]))
 
@@ -40,7 +41,7 @@ static void emit(const struct bench_result *result, void *arg)
 		fflush(stdout);
 		return;
 	}
-	printf("%-16s %9.2f ns   reference %9.2f ns   ratio %5.2f\n", result->name, result->ns,
+	printf("%-24s %9.2f ns   reference %9.2f ns   ratio %5.2f\n", result->name, result->ns,
 	       result->ref_ns, result->ratio);
 	fflush(stdout);
 }
@@ -62,9 +63,10 @@ static enum cli_status check_names(const struct args_spec *spec)
 		for (unsigned g = 0; g < GROUPS; g++)
 			known |= !strcmp(spec->rest[i], groups[g].name);
 		if (!known)
-			return cli_error(CLI_USAGE,
-					 "bench: no benchmark '%s'; there are: walk, walk-stream",
-					 spec->rest[i]);
+			return cli_error(
+				CLI_USAGE,
+				"bench: no benchmark '%s'; there are: walk, walk-stream, tdp",
+				spec->rest[i]);
 	}
 	return CLI_OK;
 }
@@ -87,10 +89,12 @@ int cmd_bench(int argc, char **argv)
 		.name = "bench",
 		.synopsis = "[NAME...]",
 		.summary = "Time operations against a reference in the same run.",
-		.details = "NAME is walk or walk-stream (walks that do not wait for each other);\n"
-			   "without one, walk runs. Each figure is the fastest of many samples, "
-			   "warm;\n"
-			   "ratio is its distance from the reference's.",
+		.details =
+			"NAME is walk, walk-stream (walks that do not wait for each other) or\n"
+			"tdp (first touch of a page); without one, walk and tdp run. Each figure "
+			"is\n"
+			"the fastest of many samples, warm; ratio is its distance from the "
+			"reference's.",
 		.groups = {{own, 1}, {common_args, COMMON_OPTION_COUNT}},
 		.rest_many = true,
 	};
