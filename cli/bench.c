@@ -24,6 +24,7 @@ static const struct group groups[] = {
 	{"walk", true, bench_walk},
 	{"walk-stream", false, bench_walk_stream},
 	{"tdp", true, bench_tdp},
+	{"shadow", true, bench_shadow},
 };
 #define GROUPS (sizeof(groups) / sizeof(groups[0]))
 
@@ -63,10 +64,10 @@ static enum cli_status check_names(const struct args_spec *spec)
 		for (unsigned g = 0; g < GROUPS; g++)
 			known |= !strcmp(spec->rest[i], groups[g].name);
 		if (!known)
-			return cli_error(
-				CLI_USAGE,
-				"bench: no benchmark '%s'; there are: walk, walk-stream, tdp",
-				spec->rest[i]);
+			return cli_error(CLI_USAGE,
+					 "bench: no benchmark '%s'; there are: walk, walk-stream, "
+					 "tdp, shadow",
+					 spec->rest[i]);
 	}
 	return CLI_OK;
 }
@@ -90,11 +91,10 @@ int cmd_bench(int argc, char **argv)
 		.synopsis = "[NAME...]",
 		.summary = "Time operations against a reference in the same run.",
 		.details =
-			"NAME is walk, walk-stream (walks that do not wait for each other) or\n"
-			"tdp (first touch of a page); without one, walk and tdp run. Each figure "
-			"is\n"
-			"the fastest of many samples, warm; ratio is its distance from the "
-			"reference's.",
+			"NAME is walk, walk-stream (walks that do not wait for each other), tdp\n"
+			"(first touch of a page) or shadow (first touch, INVLPG, MOV CR3, sync);\n"
+			"without one, all but walk-stream run. Each figure is the fastest of\n"
+			"many samples, warm; ratio is its distance from the reference's.",
 		.groups = {{own, 1}, {common_args, COMMON_OPTION_COUNT}},
 		.rest_many = true,
 	};
