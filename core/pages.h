@@ -28,8 +28,8 @@ struct page {
 	struct page *prev;
 	union role role;
 	umbra_hpa hpa;
-	/** Page with one word an entry: the gfn that a leaf of an indirect page
-	 * maps, or the PDPTE register values; 0 while there is none. */
+	/** Page with one word an entry: of a mirror's leaves (TABLE_WORD_FRAME), or
+	 * the PDPTE register values; 0 while there is none. */
 	umbra_hpa words;
 	/** Entries that point here. */
 	struct chain parents;

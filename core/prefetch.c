@@ -127,6 +127,6 @@ void prefetch_map(struct edit *edit, const struct fault *fault, struct page *pag
 		if (!leaf.mmu_writable)
 			leaf.acc &= ~ACC_WRITE;
 		leaf.dirty = leaf.mmu_writable;
-		table_set(edit, at, empty, entry_make_leaf(&mmu->kind, &leaf), next->gfn);
+		table_set(edit, at, empty, entry_make_leaf(&mmu->kind, &leaf), next->entry);
 	}
 }

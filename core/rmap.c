@@ -51,7 +51,8 @@ again:
 			table_clear(edit, at);
 			goto again; /* the chain has changed */
 		}
-		while (!table_set(edit, at, old, entry_protect(&mmu->kind, old, true), gfn))
+		while (!table_set(edit, at, old, entry_protect(&mmu->kind, old, true),
+				  table_word(mmu, at)))
 			old = table_read(mmu, at);
 	}
 }

@@ -207,6 +207,8 @@ static enum umbra_verdict install(struct fault *fault, struct edit *edit, struct
 	unsigned level = at.page->role.level;
 	umbra_gfn gfn = {fault->gfn.v & ~(page_span(at.page) - 1)};
 	uint64_t new = leaf_of(fault, at.page), old = table_read(mmu, at);
+	uint64_t word = level == 1 && !at.page->role.direct ? fault->walk.entry[1]
+							    : gfn.v << UMBRA_PAGE_SHIFT;
 	bool in_place = entry_is_present(&mmu->kind, old) &&
 			entry_is_leaf(&mmu->kind, old, level) &&
 			entry_pfn(&mmu->kind, old).v == entry_pfn(&mmu->kind, new).v &&
@@ -225,7 +227,7 @@ static enum umbra_verdict install(struct fault *fault, struct edit *edit, struct
 		old = table_read(mmu, at);
 		if (old == new)
 			return UMBRA_RESUME;
-	} while (!table_set(edit, at, old, new, gfn));
+	} while (!table_set(edit, at, old, new, word));
 	fault->level = level;
 	prefetch_map(edit, fault, at.page);
 	return UMBRA_RESUME;

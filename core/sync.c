@@ -120,7 +120,7 @@ static uint64_t wanted_entry(struct mmu *mmu, const struct mode *mode, struct ta
 	if (!(guest & level->present) || guest & level->rsvd[1] ||
 	    (guest & level->accessed) != level->accessed)
 		return empty;
-	if ((guest & level->leaf_address) >> UMBRA_PAGE_SHIFT != page_words(mmu, page)[at.index])
+	if ((guest ^ page_words(mmu, page)[at.index]) & level->leaf_address)
 		return empty;
 	acc = page->role.access & mode_acc(mode, mode_rights(level, guest));
 	leaf.shstk = page->role.flags & MODE_SHSTK && !(acc & ACC_WRITE) && guest & level->dirty &&
@@ -159,29 +159,50 @@ static bool sync_entry(struct edit *edit, const struct mode *mode, struct table_
 	if (!entry_is_present(&mmu->kind, old))
 		return false;
 	for (;;) {
-		new = wanted_entry(mmu, mode, at, guest_entry(table, at.index, bytes), old);
-		if (new == old)
-			return false;
+		uint64_t guest = guest_entry(table, at.index, bytes);
+
+		new = wanted_entry(mmu, mode, at, guest, old);
 		if (!entry_is_present(&mmu->kind, new))
 			return table_clear(edit, at);
-		if (table_set(edit, at, old, new, table_gfn(mmu, at)))
-			return true;
+		if (table_set(edit, at, old, new, guest))
+			return new != old;
 		old = table_read(mmu, at);
 	}
+}
+
+/* First entry from @index on that is not what it was when it was mirrored; 512: none.
+ * (Of what is not mirrored the word says nothing: it may be named, too.) */
+static unsigned next_changed(const uint64_t *words, const void *table, unsigned bytes,
+			     unsigned index)
+{
+	const uint32_t *narrow = table;
+	const uint64_t *wide = table;
+
+	if (bytes == 4)
+		while (index < 512 && narrow[index] == words[index])
+			index++;
+	else
+		while (index < 512 && wide[index] == words[index])
+			index++;
+	return index;
 }
 
 unsigned sync_page(struct edit *edit, const struct mode *mode, struct page *page)
 {
 	struct mmu *mmu = edit->mmu;
-	const void *table = guest_table(mmu, page);
-	const uint64_t *entries = page_entries(mmu, page);
-	unsigned changed = 0;
+	const uint64_t *entries = page_entries(mmu, page), *words = page_words(mmu, page);
+	const void *table = sync_mode_fits(page, mode) ? guest_table(mmu, page) : NULL;
+	unsigned bytes = roles_entry_bytes(page->role), changed = 0;
 
-	if (!sync_mode_fits(page, mode))
-		table = NULL;
-	for (unsigned i = 0; i < 512; i++) {
+	/* No words, no leaves. */
+	for (unsigned i = 0; words && i < 512; i++) {
 		struct table_at at = {page, i};
 
+		if (table) {
+			at.index = i = next_changed(words, table, bytes, i);
+			if (i == 512)
+				break;
+		}
 		if (!entry_is_present(&mmu->kind, __atomic_load_n(&entries[i], __ATOMIC_RELAXED)))
 			continue;
 		changed += table ? sync_entry(edit, mode, at, table) : table_clear(edit, at);

@@ -34,13 +34,21 @@ static uint64_t location_of(struct table_at at)
 	return at.page->hpa.v + at.index * sizeof(uint64_t);
 }
 
+uint64_t table_word(struct mmu *mmu, struct table_at at)
+{
+	const uint64_t *words = page_words(mmu, at.page);
+
+	return words ? words[at.index] : 0;
+}
+
 umbra_gfn table_gfn(struct mmu *mmu, struct table_at at)
 {
 	const struct page *page = at.page;
 
 	if (page->role.direct)
 		return (umbra_gfn){page->gfn + ((uint64_t)at.index << 9 * (page->role.level - 1))};
-	return (umbra_gfn){page_words(mmu, page)[at.index]};
+	return (umbra_gfn){(page_words(mmu, page)[at.index] & TABLE_WORD_FRAME) >>
+			   UMBRA_PAGE_SHIFT};
 }
 
 static uint64_t *leaf_counter(struct mmu *mmu, unsigned level)
@@ -103,7 +111,7 @@ static void forget(struct edit *edit, struct table_at at, uint64_t old)
 }
 
 /* @new has arrived at @at: do what depends on it. */
-static void remember(struct edit *edit, struct table_at at, uint64_t new, umbra_gfn gfn)
+static void remember(struct edit *edit, struct table_at at, uint64_t new)
 {
 	struct mmu *mmu = edit->mmu;
 	unsigned level = at.page->role.level;
@@ -115,11 +123,8 @@ static void remember(struct edit *edit, struct table_at at, uint64_t new, umbra_
 		return;
 	}
 	mmu_count(leaf_counter(mmu, level), 1);
-	if (mmu->paging == UMBRA_PAGING_SHADOW) {
-		if (!at.page->role.direct)
-			page_words(mmu, at.page)[at.index] = gfn.v;
-		chain_insert(edit, leaf_chain(mmu, gfn, level), location_of(at));
-	}
+	if (mmu->paging == UMBRA_PAGING_SHADOW)
+		chain_insert(edit, leaf_chain(mmu, table_gfn(mmu, at), level), location_of(at));
 }
 
 /* Same leaf or same child: nothing that depends on it changes. */
@@ -130,7 +135,7 @@ static bool same_target(const struct mmu *mmu, uint64_t old, uint64_t new, unsig
 	       entry_is_leaf(&mmu->kind, old, level) == entry_is_leaf(&mmu->kind, new, level);
 }
 
-bool table_set(struct edit *edit, struct table_at at, uint64_t old, uint64_t new, umbra_gfn gfn)
+bool table_set(struct edit *edit, struct table_at at, uint64_t old, uint64_t new, uint64_t word)
 {
 	struct mmu *mmu = edit->mmu;
 	unsigned level = at.page->role.level;
@@ -147,12 +152,14 @@ bool table_set(struct edit *edit, struct table_at at, uint64_t old, uint64_t new
 		else
 			tlb_add_all(&edit->tlb);
 	}
-	if (same_target(mmu, old, new, level))
-		return true;
-	if (entry_is_present(&mmu->kind, old))
+	if (!same_target(mmu, old, new, level) && entry_is_present(&mmu->kind, old))
 		forget(edit, at, old);
-	if (entry_is_present(&mmu->kind, new))
-		remember(edit, at, new, gfn);
+	if (!entry_is_present(&mmu->kind, new))
+		return true;
+	if (!at.page->role.direct && entry_is_leaf(&mmu->kind, new, level))
+		page_words(mmu, at.page)[at.index] = word;
+	if (!same_target(mmu, old, new, level))
+		remember(edit, at, new);
 	return true;
 }
 
@@ -163,7 +170,7 @@ bool table_link(struct edit *edit, struct table_at at, uint64_t empty, struct pa
 	uint64_t new = at.page->role.pae_root ? entry_make_pdpte(&mmu->kind, child->hpa)
 					      : entry_make_table(&mmu->kind, child->hpa, ad);
 
-	return table_set(edit, at, empty, new, (umbra_gfn){0});
+	return table_set(edit, at, empty, new, 0);
 }
 
 /*
@@ -185,7 +192,7 @@ bool table_clear(struct edit *edit, struct table_at at)
 		old = table_read(mmu, at);
 		if (old == empty)
 			return false;
-	} while (!table_set(edit, at, old, empty, (umbra_gfn){0}));
+	} while (!table_set(edit, at, old, empty, 0));
 	if (!entry_is_present(&mmu->kind, old) ||
 	    entry_is_leaf(&mmu->kind, old, at.page->role.level))
 		return true;
@@ -214,8 +221,7 @@ void table_zap_page(struct edit *edit, struct page *page)
 	while ((location = chain_first(&page->parents))) {
 		struct table_at at = at_of(mmu, location);
 
-		while (!table_set(edit, at, table_read(mmu, at), table_empty(mmu, at.page),
-				  (umbra_gfn){0}))
+		while (!table_set(edit, at, table_read(mmu, at), table_empty(mmu, at.page), 0))
 			;
 	}
 	for (unsigned i = 0; i < page_entry_count(page); i++)

@@ -23,6 +23,13 @@ struct edit {
 	bool reload;
 };
 
+/**
+ * What a mirror keeps of each leaf: the guest's entry at level 1, so that sync sees
+ * at a glance whether it has changed; above, the address of the first frame. In
+ * both these bits are the frame that is mapped.
+ */
+#define TABLE_WORD_FRAME 0x000ffffffffff000ull
+
 /** Where an entry is. */
 struct table_at {
 	struct page *page;
@@ -34,12 +41,13 @@ uint64_t table_read(struct mmu *mmu, struct table_at at);
 
 /**
  * table_set - replace @old by @new; false if the entry is not @old any more, then
- * nothing has changed. @gfn: what a new leaf maps (its first frame); ignored otherwise.
+ * nothing has changed. @word is kept beside a leaf of a mirror (TABLE_WORD_FRAME);
+ * ignored otherwise.
  *
  * Present entries are never replaced by another frame in place under shadow
  * paging: clear first (S-7), so that the reverse map cannot go stale (O-5).
  */
-bool table_set(struct edit *edit, struct table_at at, uint64_t old, uint64_t new, umbra_gfn gfn);
+bool table_set(struct edit *edit, struct table_at at, uint64_t old, uint64_t new, uint64_t word);
 /** table_clear - make it empty, whatever it was. True if something was there. A direct
  * child that lost its last parent is zapped with it. */
 bool table_clear(struct edit *edit, struct table_at at);
@@ -47,6 +55,8 @@ bool table_clear(struct edit *edit, struct table_at at);
 bool table_link(struct edit *edit, struct table_at at, uint64_t empty, struct page *child);
 /** table_empty - the value of an empty entry of @page. */
 uint64_t table_empty(const struct mmu *mmu, const struct page *page);
+/** table_word - what is kept beside the leaf at @at; 0 in direct pages. */
+uint64_t table_word(struct mmu *mmu, struct table_at at);
 /** table_gfn - first frame that the leaf at @at maps. */
 umbra_gfn table_gfn(struct mmu *mmu, struct table_at at);
 

@@ -99,12 +99,12 @@ static enum umbra_verdict map(struct fault *fault, struct edit *edit)
 	    entry_pfn(&mmu->kind, old).v != entry_pfn(&mmu->kind, new).v) {
 		/* Only this leaf: another vCPU may have linked a table here meanwhile,
 		 * and be in it. */
-		if (!table_set(edit, at, old, table_empty(mmu, at.page), fault->gfn))
+		if (!table_set(edit, at, old, table_empty(mmu, at.page), 0))
 			return UMBRA_RETRY;
 		tlb_flush(mmu, &edit->tlb);
 		old = table_empty(mmu, at.page);
 	}
-	if (!table_set(edit, at, old, new, fault->gfn))
+	if (!table_set(edit, at, old, new, 0))
 		return UMBRA_RETRY;
 	fault->level = at.page->role.level;
 	return UMBRA_RESUME;

@@ -253,10 +253,10 @@ static void i5_reverse_map(void **unused)
 	chain->head = good;
 	/* The gfn kept beside the leaf: I-11 too, since the guest's entry says otherwise. */
 	seen = look(&kit, 8 * PAGE);
-	page_words(&kit.vm->mmu, seen.at.page)[seen.at.index] = 11;
+	page_words(&kit.vm->mmu, seen.at.page)[seen.at.index] = 11ull << 12;
 	kit_audit(&kit);
 	assert_non_null(strstr(kit.found, "I-5 "));
-	page_words(&kit.vm->mmu, seen.at.page)[seen.at.index] = 8;
+	page_words(&kit.vm->mmu, seen.at.page)[seen.at.index] = 8ull << 12;
 	assert_clean(&kit);
 	kit_close(&kit);
 }
