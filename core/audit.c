@@ -240,22 +240,38 @@ static void audit_link(struct audit *audit, struct table_at at, uint64_t entry)
 		finding(audit, "I-10", "a TDP table with several parents", where, entry);
 }
 
-/* I-15: what lags is found by following marks from any root. */
-static void audit_unsync(struct audit *audit, struct page *page)
+/* I-15: every ancestor of @page says that something below lags. */
+static void audit_marks(struct audit *audit, const struct page *page)
 {
-	struct mmu *mmu = audit->mmu;
 	struct chain_iter iter = chain_begin(&page->parents);
 	uint64_t location;
 
-	if (page->unsync && (page->role.level != 1 || page->role.direct))
+	while ((location = chain_next(&iter))) {
+		const struct page *parent = page_of(audit->mmu, (umbra_hpa){location});
+
+		if (!parent->unsync_below)
+			finding(audit, "I-15", "an unsync page has an unmarked ancestor",
+				parent->hpa.v, location);
+		audit_marks(audit, parent);
+	}
+}
+
+static void audit_unsync(struct audit *audit, struct page *page)
+{
+	const struct pages *pages = &audit->mmu->pages;
+	unsigned listed = 0;
+
+	for (unsigned i = 0; i < pages->unsync_count; i++)
+		listed += pages->unsync[i] == page;
+	if (listed != page->unsync)
+		finding(audit, "I-15", "an unsync page is not once in the list", page->hpa.v,
+			listed);
+	if (!page->unsync)
+		return;
+	if (page->role.level != 1 || page->role.direct)
 		finding(audit, "I-15", "what is not a last-level mirror is unsync", page->hpa.v,
 			page->role.word);
-	if (!page->unsync && !page->unsync_below)
-		return;
-	while ((location = chain_next(&iter)))
-		if (!page_of(mmu, (umbra_hpa){location})->unsync_below)
-			finding(audit, "I-15", "an unsync page has an unmarked parent", page->hpa.v,
-				location);
+	audit_marks(audit, page);
 }
 
 static void audit_parents(struct audit *audit, struct page *page)

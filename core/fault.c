@@ -128,6 +128,9 @@ static enum umbra_verdict map_or_track(struct fault *fault)
 {
 	if (fault->access & UMBRA_ACCESS_WRITE && slots_is_tracked(fault->mmu, fault->gfn))
 		return UMBRA_EMULATE;
+	/* Tracking has begun since the goal was set. */
+	if (fault->goal > 1 && fault->slot->tracked)
+		return UMBRA_RETRY;
 	return tdp_map(fault);
 }
 

@@ -288,6 +288,26 @@ struct page *pages_new(struct mmu *mmu, struct reserve *reserve, umbra_hpa table
 	return page;
 }
 
+void pages_set_unsync(struct mmu *mmu, struct page *page)
+{
+	MMU_BUG_ON(mmu, page->unsync || mmu->pages.unsync_count == PAGES_UNSYNC_MAX);
+	page->unsync = 1;
+	mmu->pages.unsync[mmu->pages.unsync_count++] = page;
+}
+
+void pages_clear_unsync(struct mmu *mmu, struct page *page)
+{
+	struct pages *pages = &mmu->pages;
+	unsigned at = 0;
+
+	if (!page->unsync)
+		return;
+	while (pages->unsync[at] != page)
+		at++;
+	pages->unsync[at] = pages->unsync[--pages->unsync_count];
+	page->unsync = 0;
+}
+
 void pages_unhash(struct mmu *mmu, struct page *page)
 {
 	struct page **link = bucket_of(mmu, (umbra_gfn){page->gfn});

@@ -50,6 +50,8 @@ struct page {
 _Static_assert(sizeof(struct page) == 64, "one cache line a table page");
 
 #define PAGES_BUCKETS 4096
+/** Most tables that are unsync at once; further writes to tables are emulated. */
+#define PAGES_UNSYNC_MAX 256
 /** So many emulated writes and no use in between: the page is no table any more. */
 #define PAGES_FLOOD 3
 
@@ -59,6 +61,9 @@ struct pages {
 	struct page *free_pages; /* descriptors, by hash_next */
 	struct chain_block *free_blocks;
 	void *slabs; /* carved up for descriptors and blocks */
+	/** All unsync pages, in no order. */
+	struct page *unsync[PAGES_UNSYNC_MAX];
+	unsigned unsync_count;
 	uint64_t count; /* living pages */
 	uint64_t slab_count, word_count;
 };
@@ -104,6 +109,10 @@ struct page *pages_bucket(struct mmu *mmu, umbra_gfn gfn);
  */
 struct page *pages_new(struct mmu *mmu, struct reserve *reserve, umbra_hpa table, umbra_gfn gfn,
 		       union role role, bool hash);
+/** pages_set_unsync - mark and list @page; there is room. */
+void pages_set_unsync(struct mmu *mmu, struct page *page);
+/** pages_clear_unsync - if it is. */
+void pages_clear_unsync(struct mmu *mmu, struct page *page);
 /** pages_unhash - it will not be found any more. */
 void pages_unhash(struct mmu *mmu, struct page *page);
 /** pages_bury - from living to dead: off the list and hash; still allocated. */

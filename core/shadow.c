@@ -13,8 +13,9 @@
  * Upper entries give all rights; a leaf has what the whole walk allows. A mirrored
  * guest table is write protected (I-7), so an entry is what a fresh walk would give,
  * or empty (I-11): guest writes to tables are emulated and end in shadow_written().
- * Last-level tables may be let go instead, see sync.c. D is clear in a leaf that is read only because the
- * guest has not written yet (G-38), A is set by the walk that led here.
+ * Last-level tables may be let go instead, see sync.c. D is clear in a leaf that is
+ * read only because the guest has not written yet (G-38), A is set by the walk that
+ * led here.
  */
 #include "core/shadow.h"
 #include "core/prefetch.h"
@@ -149,10 +150,8 @@ static struct page *descend(const struct fault *fault, struct edit *edit, struct
 	if (entry_is_present(&mmu->kind, old) &&
 	    !entry_is_leaf(&mmu->kind, old, at.page->role.level)) {
 		child = page_of(mmu, entry_table(&mmu->kind, old));
-		if (child->gfn == want.gfn.v && child->role.word == want.role.word) {
-			child->writes = 0;
+		if (child->gfn == want.gfn.v && child->role.word == want.role.word)
 			return child;
-		}
 	}
 	if (table_clear(edit, at)) {
 		mmu_count(&mmu->stats.mmu_pde_zapped, 1);
@@ -243,6 +242,7 @@ static enum umbra_verdict map(struct fault *fault, struct edit *edit)
 
 		if (mirrors_entry(fault, at.page) && !entry_unchanged(fault, level))
 			return UMBRA_RETRY;
+		at.page->writes = 0; /* in use: not flooded (S-43) */
 		at.index = page_index(at.page, number);
 		if (level <= fault->goal)
 			break;

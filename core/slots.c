@@ -208,6 +208,15 @@ unsigned slot_level(const struct slot *slot, umbra_gfn gfn)
 	return level;
 }
 
+/* Has it trackers? They would be lost with a move (S-45). */
+static bool is_watched(const struct slot *slot)
+{
+	for (uint64_t i = 0; slot->tracked && i < slot->pages; i++)
+		if (slot->tracked[i])
+			return true;
+	return false;
+}
+
 /* Checks of one request, in KVM's order (M-4). */
 static enum umbra_status check(const struct mmu *mmu, const struct umbra_slot *wanted)
 {
@@ -283,6 +292,8 @@ enum umbra_status slots_prepare(struct mmu *mmu, const struct umbra_slot *wanted
 			return UMBRA_EINVAL;
 		if (old->start.v == wanted->base.v >> UMBRA_PAGE_SHIFT)
 			return UMBRA_OK;
+		if (is_watched(old))
+			return UMBRA_EINVAL;
 	}
 	if (wanted->size && overlaps(mmu->slots.view, wanted))
 		return UMBRA_EEXIST;

@@ -8,8 +8,9 @@
  *	INVLPG          -> sync_address: one entry
  *	MOV CR3, CR4 .. -> sync_tree: protect, flush, then compare whole tables
  *
- * Only level-1 mirrors go unsync; whatever leads to them is always true, so a
- * table is found from its root by following marks. An entry of an unsync mirror
+ * Only level-1 mirrors go unsync; whatever leads to them is always true. The VM
+ * lists them; marks on all their ancestors say at a glance that a root has
+ * nothing to sync, and where INVLPG need not look. An entry of an unsync mirror
  * is either what the guest's entry said at some time since the last flush, or
  * empty: exactly what a TLB may hold (H-120, H-130). Rights are only taken away
  * here, never added: what is missing comes by a fault.
@@ -28,15 +29,22 @@ static bool is_mirror_of(const struct page *page, umbra_gfn gfn)
 
 bool sync_writable(struct mmu *mmu, umbra_gfn gfn)
 {
+	unsigned mirrors = 0;
+
 	if (slots_is_tracked(mmu, gfn))
 		return false;
-	for (const struct page *page = pages_bucket(mmu, gfn); page; page = page->hash_next)
-		if (is_mirror_of(page, gfn) && page->role.level > 1)
+	for (const struct page *page = pages_bucket(mmu, gfn); page; page = page->hash_next) {
+		if (!is_mirror_of(page, gfn))
+			continue;
+		if (page->role.level > 1)
 			return false;
-	return true;
+		mirrors += !page->unsync;
+	}
+	return mmu->pages.unsync_count + mirrors <= PAGES_UNSYNC_MAX;
 }
 
-/* Mark what leads to @page; what is marked has marked ancestors (S-29). */
+/* Mark all that leads to @page (S-29). Marks below a page without one may be left
+ * over, so none of them ends this early. */
 static void mark_parents(struct mmu *mmu, const struct page *page)
 {
 	struct chain_iter iter = chain_begin(&page->parents);
@@ -45,8 +53,6 @@ static void mark_parents(struct mmu *mmu, const struct page *page)
 	while ((location = chain_next(&iter))) {
 		struct page *parent = page_of(mmu, (umbra_hpa){location});
 
-		if (parent->unsync_below)
-			continue;
 		parent->unsync_below = 1;
 		mark_parents(mmu, parent);
 	}
@@ -59,7 +65,7 @@ bool sync_release(struct mmu *mmu, umbra_gfn gfn)
 	for (struct page *page = pages_bucket(mmu, gfn); page; page = page->hash_next) {
 		if (!is_mirror_of(page, gfn) || page->unsync)
 			continue;
-		page->unsync = 1;
+		pages_set_unsync(mmu, page);
 		mark_parents(mmu, page);
 		mmu_count(&mmu->stats.mmu_unsync, 1);
 		mmu_trace(mmu, (struct umbra_trace){UMBRA_TRACE_UNSYNC_PAGE, gfn.v, page->role.word,
@@ -72,7 +78,7 @@ bool sync_release(struct mmu *mmu, umbra_gfn gfn)
 
 void sync_linked(struct mmu *mmu, struct page *parent, const struct page *child)
 {
-	if (!(child->unsync || child->unsync_below) || parent->unsync_below)
+	if (!child->unsync && !child->unsync_below)
 		return;
 	parent->unsync_below = 1;
 	mark_parents(mmu, parent);
@@ -178,12 +184,21 @@ static unsigned next_changed(const uint64_t *words, const void *table, unsigned 
 	const uint32_t *narrow = table;
 	const uint64_t *wide = table;
 
-	if (bytes == 4)
+	if (bytes == 4) {
 		while (index < 512 && narrow[index] == words[index])
 			index++;
-	else
-		while (index < 512 && wide[index] == words[index])
-			index++;
+		return index;
+	}
+	/* Four at a time once aligned: most tables have changed in few places. */
+	for (; index < 512; index++) {
+		while (!(index & 3) && index < 512 &&
+		       !((wide[index] ^ words[index]) | (wide[index + 1] ^ words[index + 1]) |
+			 (wide[index + 2] ^ words[index + 2]) |
+			 (wide[index + 3] ^ words[index + 3])))
+			index += 4;
+		if (index == 512 || wide[index] != words[index])
+			break;
+	}
 	return index;
 }
 
@@ -212,38 +227,59 @@ unsigned sync_page(struct edit *edit, const struct mode *mode, struct page *page
 	return changed;
 }
 
+/* Is @page @top, or below it? Tables have few parents, so it is quicker to look up
+ * from the few unsync pages than down from the root. */
+static bool is_below(struct mmu *mmu, const struct page *page, const struct page *top)
+{
+	struct chain_iter iter = chain_begin(&page->parents);
+	uint64_t location;
+
+	if (page == top)
+		return true;
+	if (page->role.level >= top->role.level)
+		return false;
+	while ((location = chain_next(&iter)))
+		if (is_below(mmu, page_of(mmu, (umbra_hpa){location}), top))
+			return true;
+	return false;
+}
+
+static bool has_unsync_below(struct mmu *mmu, const struct page *top)
+{
+	for (unsigned i = 0; i < mmu->pages.unsync_count; i++)
+		if (is_below(mmu, mmu->pages.unsync[i], top))
+			return true;
+	return false;
+}
+
+/* @page is no longer unsync: ancestors that have nothing unsync left lose their marks. */
+static void unmark_parents(struct mmu *mmu, const struct page *page)
+{
+	struct chain_iter iter = chain_begin(&page->parents);
+	uint64_t location;
+
+	while ((location = chain_next(&iter))) {
+		struct page *parent = page_of(mmu, (umbra_hpa){location});
+
+		if (!parent->unsync_below || has_unsync_below(mmu, parent))
+			continue;
+		parent->unsync_below = 0;
+		unmark_parents(mmu, parent);
+	}
+}
+
 struct batch {
 	unsigned count;
-	bool full;
 	struct page *page[SYNC_BATCH];
 };
 
-/* Unsync pages at or below @page, into @batch; marks that led nowhere are taken off. */
-static bool collect(struct mmu *mmu, struct page *page, struct batch *batch)
+static void collect(struct mmu *mmu, const struct page *root, struct batch *batch)
 {
-	bool found = page->unsync;
+	const struct pages *pages = &mmu->pages;
 
-	if (page->unsync) {
-		if (batch->count == SYNC_BATCH)
-			batch->full = true;
-		else
-			batch->page[batch->count++] = page;
-	}
-	if (!page->unsync_below)
-		return found;
-	for (unsigned i = 0; i < page_entry_count(page) && !batch->full; i++) {
-		uint64_t entry = table_read(mmu, (struct table_at){page, i});
-		struct page *child;
-
-		if (!entry_is_present(&mmu->kind, entry) ||
-		    entry_is_leaf(&mmu->kind, entry, page->role.level))
-			continue;
-		child = page_of(mmu, entry_table(&mmu->kind, entry));
-		found |= collect(mmu, child, batch);
-	}
-	if (!found && !batch->full)
-		page->unsync_below = 0;
-	return found;
+	for (unsigned i = 0; i < pages->unsync_count && batch->count < SYNC_BATCH; i++)
+		if (is_below(mmu, pages->unsync[i], root))
+			batch->page[batch->count++] = pages->unsync[i];
 }
 
 bool sync_tree(struct edit *edit, const struct mode *mode, struct page *root)
@@ -251,19 +287,23 @@ bool sync_tree(struct edit *edit, const struct mode *mode, struct page *root)
 	struct mmu *mmu = edit->mmu;
 	struct batch batch = {.count = 0};
 
-	if (!collect(mmu, root, &batch))
+	collect(mmu, root, &batch);
+	if (batch.count == 0) {
+		root->unsync_below = 0;
 		return false;
+	}
 	/* First nobody can write them any more, then they are read. */
 	for (unsigned i = 0; i < batch.count; i++)
 		rmap_protect(edit, (umbra_gfn){batch.page[i]->gfn});
 	tlb_flush(mmu, &edit->tlb);
 	for (unsigned i = 0; i < batch.count; i++) {
-		batch.page[i]->unsync = 0;
+		pages_clear_unsync(mmu, batch.page[i]);
 		sync_page(edit, mode, batch.page[i]);
 	}
+	for (unsigned i = 0; i < batch.count; i++)
+		unmark_parents(mmu, batch.page[i]);
 	tlb_flush(mmu, &edit->tlb);
-	/* Once more, so that the marks come off. */
-	return true;
+	return batch.count == SYNC_BATCH;
 }
 
 void sync_address(struct edit *edit, const struct mode *mode, struct page *root, umbra_gva gva)

@@ -226,6 +226,7 @@ void table_zap_page(struct edit *edit, struct page *page)
 	}
 	for (unsigned i = 0; i < page_entry_count(page); i++)
 		entries += table_clear(edit, (struct table_at){page, i});
+	pages_clear_unsync(mmu, page);
 	if (!page->role.invalid)
 		rmap_account(mmu, page, -1);
 	page->role.invalid = 1;

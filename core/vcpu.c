@@ -222,6 +222,11 @@ static bool flushes_everything(const struct umbra_regs *a, const struct umbra_re
 	return (a->cr0 ^ b->cr0) & UMBRA_CR0_PG || (a->cr4 ^ b->cr4) & cr4 || a->efer != b->efer;
 }
 
+static uint16_t pcid_of(const struct umbra_regs *regs)
+{
+	return regs->cr4 & UMBRA_CR4_PCIDE ? regs->cr3 & 0xfff : 0;
+}
+
 /* Does @page, which is referenced, suit the vCPU's registers? */
 static bool suits(const struct umbra_vcpu *vcpu, const struct page *page)
 {
@@ -229,20 +234,26 @@ static bool suits(const struct umbra_vcpu *vcpu, const struct page *page)
 	       roots_suits(&vcpu->vm->mmu, page, &vcpu->space, &vcpu->regs);
 }
 
-/* Each root moves one place, until one suits or falls off the end. */
-static void rotate_roots(struct umbra_vcpu *vcpu)
+/* Each root moves one place, until one suits or falls off the end (R-26). The current
+ * one is not kept if it should have been @synced first: nobody would remember. */
+static void rotate_roots(struct umbra_vcpu *vcpu, bool synced)
 {
 	struct edit edit = {.mmu = &vcpu->vm->mmu};
 	struct page *pushed = vcpu->root;
+	uint16_t pushed_pcid = vcpu->pcid;
 
 	vcpu->root = NULL;
-	for (unsigned i = 0; i < VCPU_PREVIOUS && pushed; i++) {
+	for (unsigned i = 0; synced && i < VCPU_PREVIOUS && pushed; i++) {
 		struct page *kept = vcpu->previous[i];
+		uint16_t kept_pcid = vcpu->previous_pcid[i];
 
 		vcpu->previous[i] = pushed;
+		vcpu->previous_pcid[i] = pushed_pcid;
 		pushed = kept;
+		pushed_pcid = kept_pcid;
 		if (suits(vcpu, kept)) {
 			vcpu->root = kept;
+			vcpu->pcid = kept_pcid;
 			return;
 		}
 	}
@@ -253,21 +264,22 @@ static void rotate_roots(struct umbra_vcpu *vcpu)
 
 /*
  * The registers have changed: find the root among those kept, or leave it to the
- * next load. What was cached for a root of this vCPU and not flushed since may be
- * used on (H-115); anything else is synced first.
+ * next load. What was cached for a root of this vCPU under the same PCID and not
+ * flushed since may be used on (H-115); anything else is synced first.
  */
 static void switch_root(struct umbra_vcpu *vcpu, bool flushes)
 {
 	struct mmu *mmu = &vcpu->vm->mmu;
 
 	vcpu->flush = true;
-	vcpu->sync |= flushes;
-	if (!vcpu->root || suits(vcpu, vcpu->root))
-		return;
-	umbra_host_lock(mmu->host, UMBRA_LOCK_MMU, true);
-	rotate_roots(vcpu);
-	umbra_host_unlock(mmu->host, UMBRA_LOCK_MMU, true);
-	vcpu->sync |= !vcpu->root;
+	if (vcpu->root && !suits(vcpu, vcpu->root)) {
+		umbra_host_lock(mmu->host, UMBRA_LOCK_MMU, true);
+		rotate_roots(vcpu, !vcpu->sync);
+		umbra_host_unlock(mmu->host, UMBRA_LOCK_MMU, true);
+		vcpu->sync = false;
+	}
+	vcpu->sync |= flushes || !vcpu->root || vcpu->pcid != pcid_of(&vcpu->regs);
+	vcpu->pcid = pcid_of(&vcpu->regs);
 }
 
 enum umbra_status umbra_vcpu_set_regs(struct umbra_vcpu *vcpu, const struct umbra_regs *regs,
@@ -316,6 +328,25 @@ const struct umbra_regs *umbra_vcpu_regs(const struct umbra_vcpu *vcpu)
 	return &vcpu->regs;
 }
 
+/* Roots that were zapped would only be in the way, of memory too. */
+static void forget_obsolete(struct umbra_vcpu *vcpu)
+{
+	struct mmu *mmu = &vcpu->vm->mmu;
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < VCPU_PREVIOUS; i++) {
+		struct page *kept = vcpu->previous[i];
+
+		if (kept && page_is_obsolete(mmu, kept)) {
+			roots_put(mmu, &vcpu->previous[i]);
+			continue;
+		}
+		vcpu->previous[i] = NULL;
+		vcpu->previous[count] = kept;
+		vcpu->previous_pcid[count++] = vcpu->previous_pcid[i];
+	}
+}
+
 /* A root that is not invalid; a new one is flushed for, so that freeing needs no more. */
 static enum umbra_status refresh_root(struct umbra_vcpu *vcpu)
 {
@@ -328,6 +359,7 @@ static enum umbra_status refresh_root(struct umbra_vcpu *vcpu)
 	if (status)
 		return status;
 	vcpu->flush = vcpu->sync = true;
+	forget_obsolete(vcpu);
 	return UMBRA_OK;
 }
 

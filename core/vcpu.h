@@ -27,6 +27,9 @@ struct umbra_vcpu {
 	struct page *root;
 	/** Roots it had before, latest first, still referenced. */
 	struct page *previous[VCPU_PREVIOUS];
+	/** PCID that each of them, and the root, was used with last: what is kept for one
+	 * PCID may not be used by another. */
+	uint16_t previous_pcid[VCPU_PREVIOUS], pcid;
 	/** Last-level mirrors below the root must be synced before entry. */
 	bool sync;
 	/** The guest's translations of this vCPU are to be flushed before entry. */
