@@ -117,7 +117,8 @@ struct umbra_slot {
  * umbra_slot_set - create, move, change or delete a slot (facts M-4).
  * EINVAL: unknown flags; base, size or hva not page aligned; id too large; end
  * beyond the CPU's MAXPHYADDR; more than 2^31-1 pages; size 0 without such a
- * slot; another size, hva or READONLY for an existing id. EEXIST: overlap.
+ * slot; another size, hva or READONLY for an existing id; a move while somebody
+ * tracks writes to it. EEXIST: overlap.
  * ENOMEM. On any error nothing has changed.
  */
 enum umbra_status umbra_slot_set(struct umbra_vm *vm, const struct umbra_slot *slot);
@@ -238,8 +239,9 @@ enum umbra_status umbra_vm_read(struct umbra_vm *vm, umbra_gpa gpa, void *bytes,
 /** umbra_vm_zap_all - drop all tables; they are rebuilt on demand. vCPUs may go on
  * meanwhile: the MMU lock is given up now and then (S-62). */
 void umbra_vm_zap_all(struct umbra_vm *vm);
-/** umbra_vm_shrink - memory is short: give back up to @pages table pages, oldest first, none
- * that is a root. Returns how many. */
+/** umbra_vm_shrink - memory is short: give back @pages table pages, oldest first, none that
+ * is a root. Returns how many: fewer if there are not so many, more if what went last took
+ * along tables that only it led to. */
 uint64_t umbra_vm_shrink(struct umbra_vm *vm, uint64_t pages);
 /**
  * umbra_vm_unprotect - the embedder cannot emulate the write to @gpa that it was told
