@@ -17,12 +17,6 @@ struct chain *rmap_chain(const struct slot *slot, umbra_gfn gfn, unsigned level)
 	return &slot->rmap[level][slot_region(slot, gfn, level)];
 }
 
-static struct table_at location_at(struct mmu *mmu, uint64_t location)
-{
-	return (struct table_at){page_of(mmu, (umbra_hpa){location}),
-				 (location & (UMBRA_PAGE_SIZE - 1)) / sizeof(uint64_t)};
-}
-
 /* A shadow-stack leaf lets shadow-stack writes through although W=0: it must go. */
 static bool may_write_without_w(const struct page *page)
 {
@@ -40,11 +34,11 @@ void rmap_protect(struct edit *edit, umbra_gfn gfn)
 		return;
 	for (unsigned level = 2; level <= 3; level++)
 		while ((location = chain_first(rmap_chain(slot, gfn, level))))
-			table_clear(edit, location_at(mmu, location));
+			table_clear(edit, table_at_location(mmu, location));
 again:
 	iter = chain_begin(rmap_chain(slot, gfn, 1));
 	while ((location = chain_next(&iter))) {
-		struct table_at at = location_at(mmu, location);
+		struct table_at at = table_at_location(mmu, location);
 		uint64_t old = table_read(mmu, at);
 
 		if (may_write_without_w(at.page)) {

@@ -85,6 +85,29 @@ static void chain_delete(struct mmu *mmu, struct chain *chain, uint64_t location
 		pages_free_block(mmu, freed);
 }
 
+struct table_at table_at_location(struct mmu *mmu, uint64_t location)
+{
+	return (struct table_at){page_of(mmu, (umbra_hpa){location}),
+				 (location & (UMBRA_PAGE_SIZE - 1)) / sizeof(uint64_t)};
+}
+
+/*
+ * A frame that is mapped in too many places is unmapped in all of them (S-52):
+ * else a guest could make each change to it cost what it likes. Counted only when
+ * the chain grows by a block.
+ */
+static void limit_chain(struct edit *edit, struct chain *chain)
+{
+	struct mmu *mmu = edit->mmu;
+	uint64_t location;
+
+	if (!chain_needs_block(chain) || chain_count(chain) < TABLE_CHAIN_MAX)
+		return;
+	mmu_count(&mmu->stats.mmu_recycled, 1);
+	while ((location = chain_first(chain)))
+		table_clear(edit, table_at_location(mmu, location));
+}
+
 static struct chain *leaf_chain(struct mmu *mmu, umbra_gfn gfn, unsigned level)
 {
 	struct slot *slot = slots_find(mmu, gfn);
@@ -123,8 +146,12 @@ static void remember(struct edit *edit, struct table_at at, uint64_t new)
 		return;
 	}
 	mmu_count(leaf_counter(mmu, level), 1);
-	if (mmu->paging == UMBRA_PAGING_SHADOW)
-		chain_insert(edit, leaf_chain(mmu, table_gfn(mmu, at), level), location_of(at));
+	if (mmu->paging == UMBRA_PAGING_SHADOW) {
+		struct chain *chain = leaf_chain(mmu, table_gfn(mmu, at), level);
+
+		limit_chain(edit, chain);
+		chain_insert(edit, chain, location_of(at));
+	}
 }
 
 /* Same leaf or same child: nothing that depends on it changes. */
@@ -202,12 +229,6 @@ bool table_clear(struct edit *edit, struct table_at at)
 	return true;
 }
 
-static struct table_at at_of(struct mmu *mmu, uint64_t location)
-{
-	return (struct table_at){page_of(mmu, (umbra_hpa){location}),
-				 (location & (UMBRA_PAGE_SIZE - 1)) / sizeof(uint64_t)};
-}
-
 /* Recursion goes down levels only: table_clear of a level-n page zaps level n-1. */
 void table_zap_page(struct edit *edit, struct page *page)
 {
@@ -219,7 +240,7 @@ void table_zap_page(struct edit *edit, struct page *page)
 	pages_unhash(mmu, page);
 	umbra_host_unlock(mmu->host, UMBRA_LOCK_PAGES, true);
 	while ((location = chain_first(&page->parents))) {
-		struct table_at at = at_of(mmu, location);
+		struct table_at at = table_at_location(mmu, location);
 
 		while (!table_set(edit, at, table_read(mmu, at), table_empty(mmu, at.page), 0))
 			;

@@ -30,12 +30,17 @@ struct edit {
  */
 #define TABLE_WORD_FRAME 0x000ffffffffff000ull
 
+/** Leaves that may map one frame at one level (S-52). */
+#define TABLE_CHAIN_MAX 1000
+
 /** Where an entry is. */
 struct table_at {
 	struct page *page;
 	unsigned index;
 };
 
+/** table_at_location - of a location in a chain: the address of an entry. */
+struct table_at table_at_location(struct mmu *mmu, uint64_t location);
 /** table_read - the entry now (atomic). */
 uint64_t table_read(struct mmu *mmu, struct table_at at);
 

@@ -66,6 +66,20 @@ static void forget_previous(struct umbra_vcpu *vcpu)
 		roots_put(&vcpu->vm->mmu, &vcpu->previous[i]);
 }
 
+static unsigned vcpu_count(const struct umbra_vm *vm)
+{
+	unsigned count = 0;
+
+	for (const struct umbra_vcpu *vcpu = vm->vcpus; vcpu; vcpu = vcpu->next)
+		count++;
+	return count;
+}
+
+/* What a guest cannot have unless the CPU that runs it has it. */
+#define VCPU_HOST_FEATURES                                                                   \
+	(UMBRA_CPU_SMEP | UMBRA_CPU_SMAP | UMBRA_CPU_PKU | UMBRA_CPU_PKS | UMBRA_CPU_SHSTK | \
+	 UMBRA_CPU_LA57 | UMBRA_CPU_LM | UMBRA_CPU_NX | UMBRA_CPU_PAE)
+
 enum umbra_status umbra_vcpu_create(struct umbra_vm *vm, const struct umbra_cpu *cpu,
 				    struct umbra_vcpu **vcpu)
 {
@@ -77,6 +91,11 @@ enum umbra_status umbra_vcpu_create(struct umbra_vm *vm, const struct umbra_cpu 
 		return UMBRA_EINVAL;
 	if ((unsigned)cpu->vendor > UMBRA_VENDOR_AMD)
 		return UMBRA_EINVAL;
+	/* Hardware is to apply these for the guest. */
+	if (cpu->features & ~mmu->cpu.features & VCPU_HOST_FEATURES)
+		return UMBRA_EINVAL;
+	if (vcpu_count(vm) >= UMBRA_VCPU_MAX)
+		return UMBRA_ENOSPC;
 	new = umbra_host_alloc(mmu->host, sizeof(*new));
 	if (!new)
 		return UMBRA_ENOMEM;
@@ -95,7 +114,7 @@ enum umbra_status umbra_vcpu_create(struct umbra_vm *vm, const struct umbra_cpu 
 	}
 	bind(new);
 	umbra_host_lock(mmu->host, UMBRA_LOCK_MMU, true);
-	new->number = vm->vcpu_count++;
+	new->number = vm->vcpu_numbers++;
 	new->next = vm->vcpus;
 	vm->vcpus = new;
 	umbra_host_unlock(mmu->host, UMBRA_LOCK_MMU, true);

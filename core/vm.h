@@ -10,7 +10,7 @@
 struct umbra_vm {
 	struct mmu mmu;
 	struct umbra_vcpu *vcpus;
-	unsigned vcpu_count; /* ever created: the next one's number */
+	unsigned vcpu_numbers; /* ever created: the next one's number */
 	bool slot_zap_all;
 };
 

@@ -125,9 +125,13 @@ enum umbra_status umbra_slot_set(struct umbra_vm *vm, const struct umbra_slot *s
 
 /* ---- vCPUs ---- */
 
+/** Most vCPUs of a VM at once. */
+#define UMBRA_VCPU_MAX 4096u
 /**
  * umbra_vcpu_create - @cpu: what CPUID tells the guest; its MAXPHYADDR must not
- * exceed the host's (EINVAL). Registers start as at reset without paging.
+ * exceed the host's, nor SMEP, SMAP, PKU, PKS, SHSTK, LA57, LM, NX and PAE be there
+ * if the host lacks them (EINVAL). ENOSPC: there are UMBRA_VCPU_MAX. Registers start
+ * as at reset without paging.
  */
 enum umbra_status umbra_vcpu_create(struct umbra_vm *vm, const struct umbra_cpu *cpu,
 				    struct umbra_vcpu **vcpu);
