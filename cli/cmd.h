@@ -8,6 +8,7 @@
 
 int cmd_bench(int argc, char **argv);
 int cmd_decode(int argc, char **argv);
+int cmd_fuzz(int argc, char **argv);
 int cmd_map(int argc, char **argv);
 int cmd_matrix(int argc, char **argv);
 int cmd_run(int argc, char **argv);

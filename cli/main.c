@@ -33,6 +33,9 @@ static const struct command commands[] = {
 #ifdef CLI_HAVE_DECODE
 	{"decode", cmd_decode, "name and explain every bit of an entry, register or code"},
 #endif
+#ifdef CLI_HAVE_FUZZ
+	{"fuzz", cmd_fuzz, "random programs against what a CPU may cache, with the auditor"},
+#endif
 #ifdef CLI_HAVE_BENCH
 	{"bench", cmd_bench, "benchmarks, as ratios to a reference in the same run"},
 #endif

@@ -337,9 +337,10 @@ static void shadow_mov(struct lab *lab, enum lab_register which, uint64_t value,
 		regs.cr0 = value;
 		break;
 	case LAB_CR3:
-		load = true;
-		regs.cr3 = value & ~(1ull << 63);
-		break;
+		status = umbra_vcpu_mov_cr3(lab->at->vcpu, value);
+		lab->at->stale = true;
+		side->end = status == UMBRA_OK ? LAB_DONE : LAB_REFUSED;
+		return;
 	case LAB_CR4:
 		load = (regs.cr4 ^ value) & cr4_load;
 		regs.cr4 = value;
@@ -368,6 +369,14 @@ static void tell_regs(struct lab *lab, struct lab_side *side)
 	side->status = status;
 }
 
+void lab_cpu_mov(struct lab *lab, enum lab_register which, uint64_t value, struct lab_side *side)
+{
+	if (!lab_is_tdp(lab))
+		shadow_mov(lab, which, value, side);
+	else if (tdp_mov(lab, which, value, side) && side->end == LAB_DONE)
+		tell_regs(lab, side);
+}
+
 bool lab_mov(struct lab *lab, enum lab_register which, uint64_t value, bool *refused)
 {
 	static const struct lab_access none = {0};
@@ -381,10 +390,7 @@ bool lab_mov(struct lab *lab, enum lab_register which, uint64_t value, bool *ref
 		struct lab_side umbra = {0};
 
 		lab->at = &lab->cpu[i];
-		if (!lab_is_tdp(lab))
-			shadow_mov(lab, which, value, &umbra);
-		else if (tdp_mov(lab, which, value, &umbra) && umbra.end == LAB_DONE)
-			tell_regs(lab, &umbra);
+		lab_cpu_mov(lab, which, value, &umbra);
 		same = compare_sides(lab, "instruction", &none, &right, &umbra) && same;
 	}
 	lab->long_code = lab_regs(lab)->efer & UMBRA_EFER_LMA;

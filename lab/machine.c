@@ -64,6 +64,15 @@ static void on_kick(void *context, unsigned vcpu)
 		lab->cpu[vcpu].stale = true;
 }
 
+static void on_bug(void *context, const char *file, int line, const char *what)
+{
+	struct lab *lab = context;
+
+	if (lab->bug)
+		lab->bug(lab, file, line, what);
+	fprintf(stderr, "umbra: bug: %s:%d: %s\n", file, line, what);
+}
+
 void machine_forget(struct lab *lab)
 {
 	if (lab->config.cpu.vendor == UMBRA_VENDOR_AMD)
@@ -166,7 +175,8 @@ bool machine_open(struct lab *lab, char *error, size_t error_size)
 		.seed = lab->config.seed,
 	};
 	const struct posix_config host = {.poison = true, .single = true};
-	const struct posix_calls calls = {.context = lab, .flush = on_flush, .kick = on_kick};
+	const struct posix_calls calls = {
+		.context = lab, .flush = on_flush, .kick = on_kick, .bug = on_bug};
 
 	lab->umbra_mem = model_mem_new();
 	lab->host = posix_host_new(&host);

@@ -57,6 +57,8 @@ struct lab {
 	struct lab_counts counts;
 	void (*found)(void *context, const struct lab_difference *difference);
 	void *context;
+	/** NULL, or told of a bug of Umbra; must not return. */
+	void (*bug)(struct lab *lab, const char *file, int line, const char *what);
 };
 
 /* ---- machine.c: the UMBRA machine ---- */
@@ -76,6 +78,11 @@ bool machine_resolve(struct lab *lab, const struct umbra_event *event,
 bool machine_move(struct lab *lab, unsigned index, struct lab_side *side);
 /** machine_forget - drop the guest's translations, as a reset of its CPU does. */
 void machine_forget(struct lab *lab);
+
+/* ---- lab.c ---- */
+
+/** lab_cpu_mov - the CPU at lab->at executes MOV CR or WRMSR EFER. */
+void lab_cpu_mov(struct lab *lab, enum lab_register which, uint64_t value, struct lab_side *side);
 
 /* ---- compare.c ---- */
 

@@ -90,6 +90,8 @@ struct xlate {
 	bool restart; /* an entry changed under a locked update: H-58 */
 	bool pml_close; /* legal: the log may fill up within this access */
 	bool leaf_seen; /* legal: a present leaf that a D update could hit: H-122 */
+	bool gather; /* remember what A bits allow, all paths: see translate_gather() */
+	const struct model_visitor *visitor; /* NULL, or told of each entry read */
 	uint8_t leaf_shift; /* size of the last guest leaf met */
 	struct result result;
 	struct trail trail[UMBRA_LEVEL_MAX + 1];
@@ -151,6 +153,13 @@ bool stage2_refuses(struct xlate *x, const struct s2_ask *q, const struct s2 *s2
 void translate(struct model_cpu *cpu, uint64_t la, unsigned access, struct result *result);
 /** translate_all - every result that the piece may have now. */
 void translate_all(struct model_cpu *cpu, uint64_t la, unsigned access, struct result_set *set);
+/** translate_gather - fill the caches with all that could be known about @la. */
+void translate_gather(struct model_cpu *cpu, uint64_t la, const struct model_visitor *visitor);
+/** translate_visit - tell @visitor of each entry that the piece may read. */
+void translate_visit(struct model_cpu *cpu, uint64_t la, unsigned access,
+		     const struct model_visitor *visitor);
+/** translate_held - does a cached page give @gpa to this access, nothing left to set? */
+bool translate_held(struct model_cpu *cpu, uint64_t la, unsigned access, uint64_t gpa);
 /** translate_leaf_shift - size of the guest page that maps @la now; 0: none. */
 unsigned translate_leaf_shift(struct model_cpu *cpu, uint64_t la);
 

@@ -145,3 +145,45 @@ bool model_explains(struct model_cpu *cpu, const struct model_access *access,
 	enumerate(cpu, access, &sink);
 	return sink.found;
 }
+
+/* ---- following another machine ---- */
+
+void model_gather(struct model_cpu *cpu, umbra_gva gva, const struct model_visitor *visitor)
+{
+	const struct model_access access = {.gva = gva, .size = 1};
+	struct access_piece pieces[2];
+
+	access_split(cpu, &access, pieces);
+	if (pieces[0].canonical)
+		translate_gather(cpu, pieces[0].la, visitor);
+}
+
+void model_visit(struct model_cpu *cpu, const struct model_access *access,
+		 const struct model_visitor *visitor)
+{
+	struct access_piece pieces[2];
+	unsigned n = access_split(cpu, access, pieces);
+
+	for (unsigned i = 0; i < n; i++)
+		if (pieces[i].canonical)
+			translate_visit(cpu, pieces[i].la, access->access, visitor);
+}
+
+bool model_held(struct model_cpu *cpu, const struct model_access *access,
+		const struct model_outcome *seen)
+{
+	struct access_piece pieces[2];
+	unsigned n = access_split(cpu, access, pieces);
+
+	if (!cpu->guest.top)
+		return true;
+	for (unsigned i = 0; i < n; i++)
+		if (!translate_held(cpu, pieces[i].la, access->access, seen->piece[i].gpa.v))
+			return false;
+	return true;
+}
+
+void model_took_fault(struct model_cpu *cpu, umbra_gva gva)
+{
+	flush_pf(cpu, gva.v);
+}

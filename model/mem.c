@@ -86,6 +86,11 @@ uint8_t *mem_find(const struct model_mem *mem, unsigned *hint, uint64_t hpa, siz
 	return r->bytes + offset;
 }
 
+void model_mem_zeros(struct model_mem *mem)
+{
+	mem->zeros = true;
+}
+
 void *model_mem_at(const struct model_mem *mem, umbra_hpa hpa, size_t len)
 {
 	unsigned hint = 0;
@@ -124,7 +129,7 @@ void mem_read(const struct model_mem *mem, unsigned *hint, uint64_t hpa, void *t
 	if (p)
 		memcpy(to, p, len);
 	else
-		memset(to, 0xff, len);
+		memset(to, mem->zeros ? 0 : 0xff, len);
 }
 
 void mem_write(const struct model_mem *mem, unsigned *hint, uint64_t hpa, const void *from,

@@ -18,6 +18,7 @@ struct mem_region {
 struct model_mem {
 	struct mem_region *regions; /* sorted by base */
 	unsigned count, room;
+	bool zeros; /* what no region covers reads as zeros */
 };
 
 /** mem_find - @len bytes of RAM at @hpa or NULL; the slow path of mem_ptr(). */
@@ -42,6 +43,8 @@ static inline uint64_t mem_entry(const struct model_mem *mem, unsigned *hint, ui
 {
 	const uint8_t *p = mem_ptr(mem, hint, hpa, size);
 
+	if (!p && mem->zeros)
+		return 0;
 	if (!p)
 		return size == 4 ? 0xffffffffull : ~0ull;
 	if (size == 4)

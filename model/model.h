@@ -34,6 +34,9 @@ void model_mem_free(struct model_mem *mem);
  */
 bool model_mem_add(struct model_mem *mem, umbra_hpa base, uint64_t size, void *bytes);
 
+/** model_mem_zeros - from now on addresses without RAM read as zeros. */
+void model_mem_zeros(struct model_mem *mem);
+
 /** model_mem_at - pointer to @len bytes of RAM inside one region, or NULL. */
 void *model_mem_at(const struct model_mem *mem, umbra_hpa hpa, size_t len);
 
@@ -182,6 +185,33 @@ unsigned model_legal(struct model_cpu *cpu, const struct model_access *access,
 /** model_explains - does the set of model_legal() contain @seen (defined bits only)? */
 bool model_explains(struct model_cpu *cpu, const struct model_access *access,
 		    const struct model_outcome *seen);
+
+/* ---- following another machine (native hostile CPUs only) ----
+ *
+ * A CPU that performs no access itself but keeps the set of what a CPU could have
+ * cached, while the memory follows some other machine's outcomes. */
+
+/** struct model_visitor - told of each table entry that a walk may read. */
+struct model_visitor {
+	void *context;
+	/** @valid: present, nothing reserved; @leaf: it maps a page. */
+	void (*entry)(void *context, umbra_gpa gpa, bool valid, bool leaf);
+};
+
+/**
+ * model_gather - remember everything that speculation could have cached for @gva by
+ * now: every path from the root and from each table cached, as far as its A bits
+ * are set in memory. Changes no memory. @visitor may be NULL.
+ */
+void model_gather(struct model_cpu *cpu, umbra_gva gva, const struct model_visitor *visitor);
+/** model_visit - every entry that @access may read, from memory or after cached tables. */
+void model_visit(struct model_cpu *cpu, const struct model_access *access,
+		 const struct model_visitor *visitor);
+/** model_held - does the cache alone explain the completed access @seen, A and D included? */
+bool model_held(struct model_cpu *cpu, const struct model_access *access,
+		const struct model_outcome *seen);
+/** model_took_fault - a #PF on @gva was delivered: forget what H-112 says. */
+void model_took_fault(struct model_cpu *cpu, umbra_gva gva);
 
 /** Counts since creation: walks, entries read, TLB hits, flushes. */
 struct model_stats {

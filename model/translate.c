@@ -272,6 +272,20 @@ static bool wants_denied_a(struct xlate *x, int level)
 	return (pending(x, level) || update_asks_s2(x, level)) && ask(x, UNSURE_A_DENIED);
 }
 
+/* A page may have been cached only if A is set all the way down (H-106). */
+static void gather_leaf(struct xlate *x, int level, const struct page_rights *r, uint64_t gpa)
+{
+	const struct paging *p = &x->cpu->guest;
+	const struct s2 s2 = {.hpa = gpa, .rights = S2_ALL, .shift = 52, .dirty = true};
+
+	remember_tables(x, level);
+	for (int i = x->trail_top; i >= level; i--)
+		if (p->level[i].accessed & ~x->trail[i].value)
+			return;
+	x->trail[0].value = x->trail[level].value; /* for the G bit */
+	remember_page(x, r, gpa, &s2, p->level[level].shift);
+}
+
 static void guest_leaf(struct xlate *x, const struct step *s, uint64_t e)
 {
 	const struct paging_level *l = &x->cpu->guest.level[s->level];
@@ -286,6 +300,10 @@ static void guest_leaf(struct xlate *x, const struct step *s, uint64_t e)
 	uint64_t gpa = paging_leaf_address(l, e) | (x->la & low_bits(l->shift));
 	uint64_t code = x->speculative ? 0 : rights_denied(x, &r);
 
+	if (x->gather) {
+		gather_leaf(x, s->level, &r, gpa);
+		return;
+	}
 	x->leaf_shift = l->shift;
 	if (r.leaf_w || !(x->cpu->config.cpu.features & UMBRA_CPU_SHSTK))
 		x->leaf_seen = true;
@@ -362,17 +380,20 @@ static void guest_entry(struct xlate *x, const struct step *s)
 
 	t->all = s->all;
 	t->upper = s->upper;
-	if (x->set && seen_before(x, s, t))
+	if (x->set && !x->gather && seen_before(x, s, t))
 		return;
 	e = mem_entry(cpu->mem, &cpu->table_hint, t->s2.hpa, p->entry_size);
 	cpu->stats.entries_read++;
 	t->value = e;
 	class = entry_classify(x, p, s->level, e);
+	if (x->visitor)
+		x->visitor->entry(x->visitor->context, (umbra_gpa){t->gpa}, class >= ENTRY_LEAF,
+				  class == ENTRY_LEAF);
 	switch (class) {
 	case ENTRY_ABSENT:
 	case ENTRY_RESERVED:
 		/* Upper tables may be cached though nothing valid lies below (H-105). */
-		if (!x->set && cpu->hostile)
+		if ((!x->set || x->gather) && cpu->hostile)
 			remember_tables(x, s->level);
 		if (!x->speculative)
 			emit_pf(x,
@@ -601,6 +622,8 @@ static void start(struct xlate *x, struct model_cpu *cpu, uint64_t la, unsigned 
 	x->unsure = x->asked = 0;
 	x->use_linear = cpu->hostile;
 	x->from_cache = x->speculative = x->restart = x->leaf_seen = x->pml_close = false;
+	x->gather = false;
+	x->visitor = NULL;
 	x->seen_count = 0;
 	x->leaf_shift = 0;
 	x->trail_top = 0;
@@ -719,6 +742,87 @@ void translate_all(struct model_cpu *cpu, uint64_t la, unsigned access, struct r
 				todo[count++] = next;
 		}
 	}
+}
+
+/* From every table fact of @level; those found on the way are visited too, harmlessly. */
+static void gather_from(struct xlate *x, int level)
+{
+	struct cache *c = &x->cpu->cache[FACT_TABLE];
+	const unsigned shift = x->cpu->guest.level[level].shift;
+	uint32_t buckets;
+
+	do {
+		struct fact *f = cache_first(c, x->la, shift);
+
+		buckets = c->bucket_count;
+		while (f && buckets == c->bucket_count) {
+			const uint32_t index = (uint32_t)(f - c->facts);
+			const struct fact copy = *f;
+
+			if (fact_usable(&copy, &x->cpu->tags))
+				walk_from_fact(x, &copy, level);
+			f = cache_next(c, &c->facts[index]); /* facts may have moved */
+		}
+	} while (buckets != c->bucket_count);
+}
+
+void translate_gather(struct model_cpu *cpu, uint64_t la, const struct model_visitor *visitor)
+{
+	struct model_stats stats = cpu->stats;
+	struct result_set set = {0};
+	struct xlate x;
+
+	if (!cpu->guest.top || !cpu->hostile)
+		return;
+	start(&x, cpu, la, 0);
+	x.set = &set;
+	x.gather = x.speculative = true;
+	x.visitor = visitor;
+	walk_from_root(&x);
+	for (int level = 2; level <= cpu->guest.top; level++)
+		gather_from(&x, level);
+	cpu->stats = stats;
+}
+
+void translate_visit(struct model_cpu *cpu, uint64_t la, unsigned access,
+		     const struct model_visitor *visitor)
+{
+	struct model_stats stats = cpu->stats;
+	struct result_set set = {0};
+	struct xlate x;
+
+	start(&x, cpu, la, access);
+	x.set = &set;
+	x.visitor = visitor;
+	explore(&x);
+	cpu->stats = stats;
+}
+
+bool translate_held(struct model_cpu *cpu, uint64_t la, unsigned access, uint64_t gpa)
+{
+	struct cache *c = &cpu->cache[FACT_PAGE];
+	struct xlate x;
+
+	start(&x, cpu, la, access);
+	for (unsigned i = 0; i < sizeof(page_shifts); i++) {
+		for (struct fact *f = cache_first(c, la, page_shifts[i]); f; f = cache_next(c, f)) {
+			struct result exit;
+			uint64_t code;
+
+			if (!fact_usable(f, &cpu->tags) ||
+			    (f->gpa | (la & low_bits(f->shift))) != gpa)
+				continue;
+			switch (judge(&x, f, &code, &exit)) {
+			case FACT_SERVES: return true;
+			case FACT_CLEAN: /* H-59, U-3 */
+				if (!f->rights.leaf_w && cpu->config.cpu.features & UMBRA_CPU_SHSTK)
+					return true;
+				break;
+			default: break;
+			}
+		}
+	}
+	return false;
 }
 
 unsigned translate_leaf_shift(struct model_cpu *cpu, uint64_t la)

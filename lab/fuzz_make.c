@@ -1,0 +1,523 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fuzz_make.c - random programs, from a seed or from any bytes.
+ *
+ *	page of FUZZ_TABLES      0 1 PML4   2 14 PDPT   3 8 PD   4 5 13 PT   6 PML5
+ *	                         7 PDPTEs (two sets)    9 12 32-bit PD   10 11 32-bit PT
+ *	linear 0, 1G             four pages each, of table 4 and 13 (or 10, 11)
+ *	linear 2M                windows: page j shows the guest its table j
+ *	linear 1G+2M             a large page
+ *	other linear addresses   the same tables again, by other paths
+ *
+ * All modes share these pages, so that a page of one mode's tables may be read as
+ * another's. A program first fills the tables, sets the vCPUs' registers and then
+ * does whatever comes: a stray store, an edit without its flush, a mode change.
+ * Now and then each vCPU flushes everything, which bounds what it may know.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "lab/fuzz_parts.h"
+#include "lab/random.h"
+
+#define PAGE(n) ((uint64_t)(n) << UMBRA_PAGE_SHIFT)
+#define TABLE(n) (FUZZ_TABLES + PAGE(n))
+#define WINDOW 0x200000ull
+#define GIB 0x40000000ull
+#define HIGH 0xffff800000000000ull
+#define P 1u
+#define W 2u
+#define U 4u
+#define A 0x20u
+#define D 0x40u
+#define PS 0x80u
+#define G 0x100u
+#define FLUSH_EVERY 120
+
+enum guest_mode { GUEST_UNPAGED, GUEST_32, GUEST_PAE, GUEST_4, GUEST_5, GUEST_MODES };
+
+/* Entries worth editing: of table @table, of level @level of its format. */
+static const struct target {
+	uint8_t table, level, size;
+	uint16_t first, count;
+	/** Level 1: linear address of the first page. */
+	uint64_t gva;
+} targets[] = {
+	{4, 1, 8, 0, 4, 0},          {4, 1, 8, 0, 4, 0},    {13, 1, 8, 0, 4, GIB},
+	{5, 1, 8, 0, 16, WINDOW},    {3, 2, 8, 0, 2, 0},    {8, 2, 8, 0, 2, 0},
+	{2, 3, 8, 0, 2, 0},          {14, 3, 8, 0, 2, 0},   {0, 4, 8, 0, 1, 0},
+	{0, 4, 8, 256, 1, 0},        {1, 4, 8, 0, 1, 0},    {6, 5, 8, 0, 2, 0},
+	{7, 6, 8, 0, 2, 0}, /* PDPTEs */
+	{7, 6, 8, 4, 2, 0},          {10, 1, 4, 0, 4, 0},   {10, 1, 4, 0, 4, 0},
+	{10, 1, 4, 512, 16, WINDOW}, {11, 1, 4, 0, 4, GIB}, {11, 1, 4, 512, 1, GIB + WINDOW},
+	{9, 2, 4, 0, 2, 0},          {9, 2, 4, 256, 1, 0},  {12, 2, 4, 0, 2, 0},
+};
+#define TARGETS (sizeof(targets) / sizeof(targets[0]))
+
+struct maker {
+	struct fuzz_program *program;
+	struct umbra_cpu cpu;
+	uint64_t random;
+	const uint8_t *bytes;
+	size_t left;
+	bool from_bytes, failed;
+	enum guest_mode mode[LAB_CPU_MAX];
+	/** Of 4 edits, how many are followed by their flush. */
+	unsigned discipline;
+	bool shstk;
+};
+
+static uint64_t below(struct maker *m, uint64_t limit)
+{
+	uint64_t value = 0;
+
+	if (!m->from_bytes)
+		return random_below(&m->random, limit);
+	for (uint64_t room = 1; room < limit && m->left; room <<= 8) {
+		value = value << 8 | *m->bytes++;
+		m->left--;
+	}
+	return value % limit;
+}
+
+static bool chance(struct maker *m, unsigned in)
+{
+	return !below(m, in);
+}
+
+static void emit(struct maker *m, struct fuzz_step step)
+{
+	m->failed |= !fuzz_add(m->program, &step);
+}
+
+/* ---- entries ---- */
+
+static uint64_t frame(struct maker *m)
+{
+	static const uint64_t frames[] = {
+		0x1000,   0x2000,   0x20000,  0x21000,  0x30000,   0x200000, 0x201000, 0x3ff000,
+		0x400000, 0x401000, 0x440000, 0x441000, FUZZ_MMIO, 0x410000, 0x80000,  0x600000,
+	};
+	const uint64_t choice = below(m, 24);
+
+	if (choice < 16)
+		return frames[choice];
+	return choice < 21 ? frames[choice - 16] : TABLE(below(m, FUZZ_TABLE_COUNT));
+}
+
+static uint64_t flags(struct maker *m)
+{
+	uint64_t f = P | W | U | A;
+
+	if (chance(m, 2))
+		f |= D;
+	if (chance(m, 6))
+		f ^= 1ull << below(m, 9);
+	if (chance(m, 4))
+		f &= ~(uint64_t)W;
+	if (chance(m, 5))
+		f &= ~(uint64_t)U;
+	if (chance(m, 4))
+		f |= G;
+	if (chance(m, 10))
+		f &= ~(uint64_t)P;
+	return f;
+}
+
+static uint64_t child(struct maker *m, const struct target *t)
+{
+	static const uint8_t below_level[][4] = {
+		[2] = {4, 5, 13, 4}, [3] = {3, 8, 3, 8}, [4] = {2, 14, 2, 2},
+		[5] = {0, 1, 0, 1},  [6] = {3, 8, 3, 8},
+	};
+
+	if (t->size == 4)
+		return TABLE(10 + below(m, 2));
+	return TABLE(chance(m, 12) ? below(m, FUZZ_TABLE_COUNT)
+				   : below_level[t->level][below(m, 4)]);
+}
+
+static uint64_t entry(struct maker *m, const struct target *t)
+{
+	const uint64_t large = t->size == 4 ? 0x400000 : t->level == 3 ? GIB : 0x200000;
+	uint64_t e = flags(m) & ~(uint64_t)PS;
+
+	if (t->level == 6) /* PDPTEs: nothing else may be set */
+		return child(m, t) | (chance(m, 8) ? 0 : P) | (chance(m, 40) ? W : 0);
+	if (t->level == 1)
+		e |= frame(m);
+	else if (t->level <= 3 && chance(m, t->level == 2 ? 3 : 12))
+		e |= PS | (below(m, 4) * large & 0xffffffff);
+	else
+		e |= child(m, t);
+	if (t->size == 8 && chance(m, 8) && m->cpu.features & UMBRA_CPU_NX)
+		e |= 1ull << 63;
+	if (t->size == 8 && chance(m, 12))
+		e |= below(m, 4) << 59;
+	if (chance(m, 60))
+		e |= t->size == 8 ? 1ull << 51 : 1ull << 13;
+	return t->size == 4 ? (uint32_t)e : e;
+}
+
+/* ---- the beginning ---- */
+
+static void set(struct maker *m, unsigned table, unsigned index, unsigned size, uint64_t value)
+{
+	emit(m, (struct fuzz_step){.op = FUZZ_SET,
+				   .size = (uint8_t)size,
+				   .a = TABLE(table) + (uint64_t)index * size,
+				   .b = value});
+}
+
+static void make_tables(struct maker *m)
+{
+	static const uint16_t links[][4] = {
+		/* table, index, size, child */
+		{0, 0, 8, 2},   {0, 256, 8, 2},   {1, 0, 8, 14}, {1, 256, 8, 2}, {2, 0, 8, 3},
+		{2, 1, 8, 8},   {14, 0, 8, 3},    {14, 1, 8, 8}, {3, 0, 8, 4},   {3, 1, 8, 5},
+		{8, 0, 8, 13},  {6, 0, 8, 0},     {6, 1, 8, 1},  {9, 0, 4, 10},  {9, 256, 4, 11},
+		{12, 0, 4, 10}, {12, 256, 4, 10},
+	};
+
+	for (unsigned i = 0; i < sizeof(links) / sizeof(links[0]); i++)
+		set(m, links[i][0], links[i][1], links[i][2], TABLE(links[i][3]) | P | W | U | A);
+	set(m, 8, 1, 8, 0x200000 | P | W | U | A | D | PS);
+	set(m, 7, 0, 8, TABLE(3) | P);
+	set(m, 7, 1, 8, TABLE(8) | P);
+	set(m, 7, 4, 8, TABLE(3) | P);
+	for (unsigned i = 0; i < FUZZ_TABLE_COUNT; i++) {
+		set(m, 5, i, 8, TABLE(i) | P | W | A | D);
+		set(m, 10, 512 + i, 4, TABLE(i) | P | W | A | D);
+	}
+	for (unsigned i = 0; i < TARGETS; i++)
+		for (unsigned k = 0; targets[i].level == 1 && targets[i].gva != WINDOW && k < 4;
+		     k++)
+			if (k < targets[i].count)
+				set(m, targets[i].table, targets[i].first + k, targets[i].size,
+				    entry(m, &targets[i]));
+}
+
+/* ---- registers ---- */
+
+static uint64_t root(struct maker *m, enum guest_mode mode)
+{
+	switch (mode) {
+	case GUEST_32: return TABLE(chance(m, 3) ? 12 : 9);
+	case GUEST_PAE: return TABLE(7) + (chance(m, 3) ? 0x20 : 0);
+	case GUEST_4: return TABLE(below(m, 2));
+	case GUEST_5: return TABLE(6);
+	default: return TABLE(below(m, FUZZ_TABLE_COUNT));
+	}
+}
+
+static uint64_t supported_cr4(const struct umbra_cpu *cpu)
+{
+	static const struct {
+		uint32_t feature;
+		uint64_t bit;
+	} bits[] = {
+		{UMBRA_CPU_PSE, UMBRA_CR4_PSE},    {UMBRA_CPU_PAE, UMBRA_CR4_PAE},
+		{UMBRA_CPU_PGE, UMBRA_CR4_PGE},    {UMBRA_CPU_LA57, UMBRA_CR4_LA57},
+		{UMBRA_CPU_PCID, UMBRA_CR4_PCIDE}, {UMBRA_CPU_SMEP, UMBRA_CR4_SMEP},
+		{UMBRA_CPU_SMAP, UMBRA_CR4_SMAP},  {UMBRA_CPU_PKU, UMBRA_CR4_PKE},
+		{UMBRA_CPU_SHSTK, UMBRA_CR4_CET},  {UMBRA_CPU_PKS, UMBRA_CR4_PKS},
+	};
+	uint64_t cr4 = 0;
+
+	for (unsigned i = 0; i < sizeof(bits) / sizeof(bits[0]); i++)
+		if (cpu->features & bits[i].feature)
+			cr4 |= bits[i].bit;
+	return cr4;
+}
+
+static void make_regs(struct maker *m, unsigned vcpu, enum guest_mode mode)
+{
+	struct fuzz_step s = {.op = FUZZ_REGS, .vcpu = (uint8_t)vcpu, .cr0 = UMBRA_CR0_PE};
+
+	if (mode >= GUEST_4 && !(m->cpu.features & UMBRA_CPU_LM))
+		mode = GUEST_PAE;
+	if (mode == GUEST_5 && !(m->cpu.features & UMBRA_CPU_LA57))
+		mode = GUEST_4;
+	m->mode[vcpu] = mode;
+	s.a = root(m, mode);
+	if (!chance(m, 4))
+		s.cr0 |= UMBRA_CR0_WP;
+	if (!chance(m, 3))
+		s.cr4 |= UMBRA_CR4_PGE;
+	if (chance(m, 4))
+		s.cr4 |= UMBRA_CR4_SMEP;
+	if (chance(m, 6))
+		s.cr4 |= UMBRA_CR4_SMAP;
+	if (!chance(m, 4))
+		s.cr4 |= UMBRA_CR4_PSE;
+	if (mode != GUEST_UNPAGED)
+		s.cr0 |= UMBRA_CR0_PG;
+	if (mode >= GUEST_PAE) {
+		s.cr4 |= UMBRA_CR4_PAE;
+		if (!chance(m, 4) && m->cpu.features & UMBRA_CPU_NX)
+			s.efer |= UMBRA_EFER_NXE;
+	}
+	if (mode >= GUEST_4) {
+		s.efer |= UMBRA_EFER_LME | UMBRA_EFER_LMA;
+		if (chance(m, 2))
+			s.cr4 |= UMBRA_CR4_PCIDE;
+		if (chance(m, 4))
+			s.cr4 |= UMBRA_CR4_PKE;
+		if (mode == GUEST_5)
+			s.cr4 |= UMBRA_CR4_LA57;
+	}
+	if (m->shstk && s.cr0 & UMBRA_CR0_WP && chance(m, 3))
+		s.cr4 |= UMBRA_CR4_CET;
+	s.cr4 &= supported_cr4(&m->cpu);
+	if (s.cr4 & UMBRA_CR4_PCIDE)
+		s.a |= below(m, 3);
+	if (s.cr4 & UMBRA_CR4_PKE)
+		s.b = below(m, 256);
+	emit(m, s);
+}
+
+/* ---- steps ---- */
+
+static unsigned vcpu(struct maker *m)
+{
+	return (unsigned)below(m, m->program->vcpus);
+}
+
+static uint64_t linear(struct maker *m, unsigned cpu)
+{
+	const uint64_t page = PAGE(below(m, 4));
+
+	switch (below(m, m->mode[cpu] >= GUEST_4 ? 10 : 7)) {
+	case 0:
+	case 1:
+	case 2: return page;
+	case 3:
+	case 4: return GIB + page;
+	case 5: return WINDOW + PAGE(below(m, FUZZ_TABLE_COUNT));
+	case 6: return chance(m, 2) ? GIB + WINDOW : 0x400000;
+	case 7: return m->mode[cpu] == GUEST_5 ? (1ull << 48) + page : HIGH + page;
+	case 8: return HIGH + GIB + page;
+	default: return page;
+	}
+}
+
+static void step_access(struct maker *m)
+{
+	static const uint8_t kinds[] = {
+		0, UMBRA_ACCESS_USER, 0, UMBRA_ACCESS_USER, UMBRA_ACCESS_AC, UMBRA_ACCESS_IMPLICIT,
+	};
+	static const uint8_t how[] = {FUZZ_READ, FUZZ_WRITE, FUZZ_WRITE, FUZZ_READ, FUZZ_FETCH};
+	struct fuzz_step s = {.vcpu = (uint8_t)vcpu(m)};
+
+	s.op = how[below(m, sizeof(how))];
+	s.access = s.op == FUZZ_FETCH ? kinds[below(m, 2)] : kinds[below(m, sizeof(kinds))];
+	if (m->shstk && s.op != FUZZ_FETCH && chance(m, 8))
+		s.access = (uint8_t)(UMBRA_ACCESS_SHSTK | (s.access & UMBRA_ACCESS_USER));
+	s.size = (uint8_t)(1u << below(m, 4));
+	s.a = linear(m, s.vcpu) + (below(m, 32) << 3);
+	if (chance(m, 30))
+		s.a = (s.a & ~0xfffull) + 0xffd;
+	if (s.op == FUZZ_WRITE)
+		s.b = below(m, 1u << 16);
+	/* Through a window one should write entries. */
+	if (s.op == FUZZ_WRITE && (s.a & ~0xffffull) == WINDOW && !chance(m, 8)) {
+		s.op = FUZZ_READ;
+		s.b = 0;
+	}
+	emit(m, s);
+}
+
+static void invlpg(struct maker *m, unsigned cpu, uint64_t gva)
+{
+	emit(m, (struct fuzz_step){.op = FUZZ_INVLPG, .vcpu = (uint8_t)cpu, .a = gva});
+}
+
+static void flush_all(struct maker *m, unsigned cpu)
+{
+	emit(m, (struct fuzz_step){.op = FUZZ_INVPCID, .vcpu = (uint8_t)cpu, .size = 2});
+}
+
+static void step_edit(struct maker *m)
+{
+	const unsigned cpu = vcpu(m);
+	const bool narrow = m->mode[cpu] == GUEST_32;
+	const struct target *t = &targets[below(m, TARGETS)];
+	uint64_t value, index;
+
+	for (unsigned i = 0; i < 4 && (t->size == 4) != narrow; i++)
+		t = &targets[below(m, TARGETS)];
+	index = t->first + below(m, t->count);
+	value = entry(m, t);
+	if (chance(m, 3))
+		set(m, t->table, (unsigned)index, t->size, value);
+	else
+		emit(m, (struct fuzz_step){.op = FUZZ_WRITE,
+					   .vcpu = (uint8_t)cpu,
+					   .size = t->size,
+					   .a = WINDOW + PAGE(t->table) + index * t->size,
+					   .b = value});
+	if (below(m, 4) >= m->discipline)
+		return;
+	for (unsigned i = 0; i < m->program->vcpus; i++) {
+		if (i != cpu && chance(m, 3))
+			continue;
+		if (t->level == 1 && !chance(m, 8))
+			invlpg(m, i, t->gva + PAGE(index - t->first));
+		else
+			flush_all(m, i);
+	}
+}
+
+static void step_flush(struct maker *m)
+{
+	const unsigned cpu = vcpu(m);
+	struct fuzz_step s = {.op = FUZZ_CR3, .vcpu = (uint8_t)cpu};
+
+	switch (below(m, 8)) {
+	case 0:
+	case 1:
+	case 2: invlpg(m, cpu, linear(m, cpu)); return;
+	case 3:
+		s.op = FUZZ_INVPCID;
+		s.size = (uint8_t)below(m, 4);
+		s.b = below(m, 3);
+		s.a = linear(m, cpu);
+		break;
+	default:
+		s.a = root(m, m->mode[cpu]);
+		if (m->mode[cpu] >= GUEST_4)
+			s.a |= below(m, 3) | (chance(m, 2) ? 1ull << 63 : 0);
+	}
+	emit(m, s);
+}
+
+static void step_register(struct maker *m)
+{
+	static const uint64_t turns[] = {UMBRA_CR4_SMEP, UMBRA_CR4_SMAP, UMBRA_CR4_PGE,
+					 UMBRA_CR4_PSE,  UMBRA_CR4_PKE,  UMBRA_CR4_PCIDE};
+	struct fuzz_step s = {.vcpu = (uint8_t)vcpu(m)};
+
+	switch (below(m, 8)) {
+	case 0:
+	case 1:
+	case 2:
+		s.op = FUZZ_CR0;
+		s.a = UMBRA_CR0_WP;
+		break;
+	case 3:
+		s.op = FUZZ_KEYS;
+		s.a = below(m, 256);
+		break;
+	case 4: make_regs(m, s.vcpu, (enum guest_mode)below(m, GUEST_MODES)); return;
+	default: s.op = FUZZ_CR4; s.a = turns[below(m, sizeof(turns) / sizeof(turns[0]))];
+	}
+	emit(m, s);
+}
+
+static void step_embedder(struct maker *m)
+{
+	struct fuzz_step s = {.op = FUZZ_ZAP};
+
+	switch (below(m, 16)) {
+	case 0: break;
+	case 1:
+	case 2:
+	case 3:
+		s.op = FUZZ_SHRINK;
+		s.a = 1 + below(m, 8);
+		break;
+	case 4:
+	case 5:
+		s.op = FUZZ_UNPROTECT;
+		s.a = TABLE(below(m, FUZZ_TABLE_COUNT));
+		break;
+	case 6:
+	case 7:
+	case 8:
+		s.op = chance(m, 3) ? FUZZ_TRACK : FUZZ_UNTRACK;
+		s.a = chance(m, 2) ? TABLE(below(m, FUZZ_TABLE_COUNT)) : frame(m);
+		break;
+	case 9:
+	case 10:
+		s.op = FUZZ_SWAP;
+		s.a = chance(m, 8) ? 1 : 2 * below(m, 2);
+		break;
+	case 11:
+	case 12:
+		s.op = FUZZ_DELETE;
+		s.a = chance(m, 8) ? 1 : chance(m, 3) ? 0 : 2;
+		emit(m, s);
+		for (uint64_t i = below(m, 4); i; i--)
+			step_access(m);
+		s.op = FUZZ_ADD;
+		s.b = below(m, 2) && s.a ? 1 : 0;
+		break;
+	default:
+		s.op = FUZZ_ADD;
+		s.a = 2 + below(m, 2);
+		s.b = below(m, 2);
+	}
+	emit(m, s);
+}
+
+static void step(struct maker *m)
+{
+	const uint64_t choice = below(m, 100);
+
+	if (choice < 52)
+		step_access(m);
+	else if (choice < 78)
+		step_edit(m);
+	else if (choice < 91)
+		step_flush(m);
+	else if (choice < 97)
+		step_register(m);
+	else
+		step_embedder(m);
+}
+
+static bool make(struct maker *m, unsigned steps)
+{
+	enum guest_mode mode = (enum guest_mode)below(m, GUEST_MODES);
+	const bool mixed = chance(m, 4);
+	unsigned flushed = 0;
+
+	m->program->vcpus = 1 + (unsigned)below(m, LAB_CPU_MAX);
+	m->discipline = 1 + (unsigned)below(m, 4);
+	m->shstk = m->cpu.features & UMBRA_CPU_SHSTK && chance(m, 4);
+	if (mode == GUEST_UNPAGED && !chance(m, 4))
+		mode = GUEST_4;
+	make_tables(m);
+	for (unsigned i = 0; i < m->program->vcpus; i++)
+		make_regs(m, i, mixed ? (enum guest_mode)below(m, GUEST_MODES) : mode);
+	flushed = m->program->count;
+	while (m->program->count < steps && !(m->from_bytes && !m->left) && !m->failed) {
+		step(m);
+		if (m->program->count - flushed < FLUSH_EVERY)
+			continue;
+		flushed = m->program->count;
+		for (unsigned i = 0; i < m->program->vcpus; i++)
+			flush_all(m, i);
+	}
+	return !m->failed;
+}
+
+bool fuzz_make(struct fuzz_program *program, const struct lab_config *config, uint64_t seed,
+	       unsigned steps)
+{
+	struct maker m = {.program = program, .cpu = lab_guest_cpu(config), .random = seed};
+
+	return make(&m, steps);
+}
+
+bool fuzz_decode(struct fuzz_program *program, const struct lab_config *config,
+		 const uint8_t *bytes, size_t size)
+{
+	struct maker m = {.program = program,
+			  .cpu = lab_guest_cpu(config),
+			  .bytes = bytes,
+			  .left = size,
+			  .from_bytes = true};
+
+	return make(&m, 4096);
+}

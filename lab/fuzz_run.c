@@ -1,0 +1,612 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fuzz_run.c - carries programs out, step by step, and cuts them down.
+ *
+ * The UMBRA machine is a lab's, with registers of its own for each vCPU; the bare
+ * one is a set of CPUs that follow it (fuzz_judge.c). What concerns only Umbra
+ * (zap, shrink, unprotect, track, swap) is not done on the bare machine.
+ *
+ * Invariant: a run follows from the program and the configuration alone.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "lab/fuzz_parts.h"
+
+#define MEMORY_EVERY 64
+
+/* ---- setting up ---- */
+
+static void *reserve(uint64_t size)
+{
+	void *at = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return at == MAP_FAILED ? NULL : at;
+}
+
+static bool open_memory(struct duel *d, struct lab_memory *memory)
+{
+	d->mem = model_mem_new();
+	for (unsigned i = 0; d->mem && i < FUZZ_SLOTS; i++) {
+		const struct fuzz_slot *s = &fuzz_slots[i];
+
+		d->umbra[i] = reserve(s->size);
+		if (!d->umbra[i])
+			return false;
+		for (unsigned k = 0; k < 2; k++) {
+			d->bytes[i][k] = reserve(s->size);
+			if (!d->bytes[i][k] || !model_mem_add(d->mem, (umbra_hpa){s->base[k]},
+							      s->size, d->bytes[i][k]))
+				return false;
+		}
+		memory[i] = (struct lab_memory){
+			{s->base[0]}, s->size, d->bytes[i][0], d->umbra[i], s->readonly};
+	}
+	/* Tables where no memory is are empty, as the library has them. */
+	if (d->mem)
+		model_mem_zeros(d->mem);
+	return d->mem;
+}
+
+static int by_value(const void *a, const void *b)
+{
+	const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static bool is_access(const struct fuzz_step *s)
+{
+	return s->op == FUZZ_READ || s->op == FUZZ_WRITE || s->op == FUZZ_FETCH;
+}
+
+/* Both pages of each access. */
+static bool find_pages(struct duel *d)
+{
+	unsigned kept = 0;
+
+	d->page = malloc((2 * d->program->count + 1) * sizeof(*d->page));
+	if (!d->page)
+		return false;
+	for (unsigned i = 0; i < d->program->count; i++) {
+		const struct fuzz_step *s = &d->program->step[i];
+
+		if (!is_access(s))
+			continue;
+		d->page[d->page_count++] = s->a & ~0xfffull;
+		if (((s->a + s->size - 1) ^ s->a) >> UMBRA_PAGE_SHIFT)
+			d->page[d->page_count++] = (s->a + s->size - 1) & ~0xfffull;
+	}
+	qsort(d->page, d->page_count, sizeof(*d->page), by_value);
+	for (unsigned i = 0; i < d->page_count; i++)
+		if (!i || d->page[i] != d->page[i - 1])
+			d->page[kept++] = d->page[i];
+	d->page_count = kept;
+	return true;
+}
+
+static void on_bug(struct lab *lab, const char *file, int line, const char *what)
+{
+	struct duel *d = lab->context;
+
+	judge_found(d, "bug", "%s:%d: %s", file, line, what);
+	longjmp(d->bug, 1);
+}
+
+static bool open_duel(struct duel *d, const struct lab_config *config)
+{
+	struct lab_memory memory[FUZZ_SLOTS];
+	struct lab_config own = *config;
+	const struct model_config bare = {.cpu = lab_guest_cpu(config), .caching = MODEL_HOSTILE};
+
+	own.cpus = d->program->vcpus;
+	if (!open_memory(d, memory) || !find_pages(d)) {
+		snprintf(d->result->skipped, sizeof(d->result->skipped), "out of memory");
+		return false;
+	}
+	d->lab = lab_new(&own, memory, FUZZ_SLOTS, d->result->skipped, sizeof(d->result->skipped));
+	if (!d->lab)
+		return false;
+	d->lab->bug = on_bug;
+	d->lab->context = d;
+	for (unsigned i = 0; i < d->program->vcpus; i++) {
+		d->bare[i] = model_cpu_new(d->mem, &bare);
+		if (!d->bare[i]) {
+			snprintf(d->result->skipped, sizeof(d->result->skipped), "out of memory");
+			return false;
+		}
+	}
+	if (d->limits->fail_nth)
+		posix_fail(lab_host(d->lab), d->limits->fail_nth,
+			   POSIX_FAIL_PAGE | POSIX_FAIL_ALLOC | POSIX_FAIL_PIN, UMBRA_EINTR);
+	return true;
+}
+
+static void close_duel(struct duel *d)
+{
+	for (unsigned i = 0; d->lab && i < FUZZ_SLOTS; i++)
+		d->lab->memory[i].size = fuzz_slots[i].size;
+	lab_free(d->lab);
+	for (unsigned i = 0; i < LAB_CPU_MAX; i++)
+		model_cpu_free(d->bare[i]);
+	if (d->mem)
+		model_mem_free(d->mem);
+	for (unsigned i = 0; i < FUZZ_SLOTS; i++) {
+		for (unsigned k = 0; k < 2; k++)
+			if (d->bytes[i][k])
+				munmap(d->bytes[i][k], fuzz_slots[i].size);
+		if (d->umbra[i])
+			munmap(d->umbra[i], fuzz_slots[i].size);
+	}
+	free(d->page);
+}
+
+/* ---- accesses ---- */
+
+static const struct umbra_regs *regs_of(const struct duel *d, unsigned vcpu)
+{
+	return &model_state_of(d->bare[vcpu])->regs;
+}
+
+static bool is_long(const struct duel *d, unsigned vcpu)
+{
+	return regs_of(d, vcpu)->efer & UMBRA_EFER_LMA;
+}
+
+static bool select_cpu(struct duel *d, unsigned vcpu)
+{
+	d->lab->at = &d->lab->cpu[vcpu];
+	d->lab->long_code = is_long(d, vcpu);
+	return d->lab->long_code;
+}
+
+/* Did the failure that was asked for happen, so that it may be tried again? */
+static bool excused(struct duel *d)
+{
+	if (!d->limits->fail_nth || d->result->failed || !posix_failed(lab_host(d->lab)))
+		return false;
+	d->result->failed = true;
+	return true;
+}
+
+static void do_access(struct duel *d, const struct fuzz_step *s)
+{
+	struct lab_access a = {.gva = {s->a}, .size = s->size, .access = s->access, .data = &s->b};
+	struct lab_side side = {0};
+
+	if (s->op == FUZZ_WRITE)
+		a.access |= UMBRA_ACCESS_WRITE;
+	if (s->op == FUZZ_FETCH)
+		a.access |= UMBRA_ACCESS_FETCH;
+	/* Without paging there is no mark of a shadow-stack page: left out. */
+	if (s->op == FUZZ_FETCH || !(regs_of(d, s->vcpu)->cr4 & UMBRA_CR4_CET) ||
+	    !(regs_of(d, s->vcpu)->cr0 & UMBRA_CR0_PG))
+		a.access &= ~(unsigned)UMBRA_ACCESS_SHSTK;
+	if (a.access & UMBRA_ACCESS_SHSTK) {
+		a.gva.v &= ~7ull;
+		a.size = 8;
+	}
+	if (!select_cpu(d, s->vcpu))
+		a.gva.v &= UINT32_MAX;
+	machine_access(d->lab, &a, &side);
+	if (side.end == LAB_STATUS && excused(d)) {
+		memset(&side, 0, sizeof(side));
+		machine_access(d->lab, &a, &side);
+	}
+	d->result->faults += side.rounds;
+	judge_access(d, s->vcpu, &a, &side);
+}
+
+/* ---- registers ---- */
+
+static void both(struct duel *d, const char *what, bool bare_refuses, bool umbra_refuses)
+{
+	if (bare_refuses != umbra_refuses)
+		judge_found(d, "instruction", "%s: #GP on the %s machine only", what,
+			    bare_refuses ? "bare" : "UMBRA");
+}
+
+/* PDPTEs where no memory is: the library refuses, the bare machine reads zeros. */
+static bool lost_pdptes(const struct duel *d, const struct umbra_regs *regs, uint64_t cr3)
+{
+	const bool pae = regs->cr0 & UMBRA_CR0_PG && regs->cr4 & UMBRA_CR4_PAE &&
+			 !(regs->efer & UMBRA_EFER_LMA);
+
+	return pae && lab_place_of(d->lab, (umbra_gpa){cr3 & 0xffffffe0}, NULL) == LAB_NOTHING;
+}
+
+static void do_regs(struct duel *d, const struct fuzz_step *s)
+{
+	const struct umbra_cpu cpu = lab_guest_cpu(&d->lab->config);
+	const bool keys = cpu.features & UMBRA_CPU_PKS;
+	const struct model_state state = {
+		.regs = {.cr0 = s->cr0,
+			 .cr3 = s->a,
+			 .cr4 = s->cr4,
+			 .efer = s->efer,
+			 .pkru = (uint32_t)s->b,
+			 .pkrs = keys ? (uint32_t)(s->b >> 32) : 0},
+		.load_pdptes = true,
+		.long_code = s->efer & UMBRA_EFER_LMA,
+	};
+	struct model_cpu *bare = d->bare[s->vcpu];
+	enum umbra_status status;
+	bool refused;
+
+	if (lost_pdptes(d, &state.regs, s->a))
+		return;
+	refused = model_enter(bare, &state).kind != UMBRA_EVENT_NONE;
+	select_cpu(d, s->vcpu);
+	status = umbra_vcpu_set_regs(d->lab->at->vcpu, &state.regs, true);
+	both(d, "registers", refused, status != UMBRA_OK);
+	if (refused)
+		return;
+	model_flush_all(bare);
+	if (!lab_is_tdp(d->lab))
+		umbra_vcpu_invpcid(d->lab->at->vcpu, 2, 0, (umbra_gva){0});
+	machine_forget(d->lab);
+}
+
+static struct umbra_event bare_mov(struct model_cpu *cpu, enum lab_register which, uint64_t value)
+{
+	return which == LAB_CR0   ? model_mov_cr0(cpu, value)
+	       : which == LAB_CR3 ? model_mov_cr3(cpu, value)
+				  : model_mov_cr4(cpu, value);
+}
+
+static void do_mov(struct duel *d, unsigned vcpu, enum lab_register which, uint64_t value)
+{
+	const char *const names[] = {
+		[LAB_CR0] = "MOV CR0", [LAB_CR3] = "MOV CR3", [LAB_CR4] = "MOV CR4"};
+	struct lab_side side = {0};
+	bool refused;
+
+	if (!select_cpu(d, vcpu))
+		value &= UINT32_MAX;
+	if (lost_pdptes(d, regs_of(d, vcpu), which == LAB_CR3 ? value : regs_of(d, vcpu)->cr3))
+		return;
+	refused = bare_mov(d->bare[vcpu], which, value).kind != UMBRA_EVENT_NONE;
+	/* The other checks of an intercepted MOV are the embedder's. */
+	if (refused && which != LAB_CR3 && !lab_is_tdp(d->lab))
+		return;
+	lab_cpu_mov(d->lab, which, value, &side);
+	if (side.end == LAB_STATUS && excused(d)) {
+		memset(&side, 0, sizeof(side));
+		lab_cpu_mov(d->lab, which, value, &side);
+	}
+	if (side.end != LAB_DONE && side.end != LAB_REFUSED)
+		judge_found(d, "instruction", "%s: %s", names[which],
+			    side.end == LAB_STATUS ? umbra_strstatus(side.status)
+			    : side.what            ? side.what
+						   : "no progress");
+	else
+		both(d, names[which], refused, side.end == LAB_REFUSED);
+}
+
+static void do_keys(struct duel *d, const struct fuzz_step *s)
+{
+	const bool keys = lab_guest_cpu(&d->lab->config).features & UMBRA_CPU_PKS;
+	const uint32_t pkrs = keys ? (uint32_t)s->b : 0;
+	struct umbra_regs regs;
+
+	select_cpu(d, s->vcpu);
+	model_set_keys(d->bare[s->vcpu], (uint32_t)s->a, pkrs);
+	regs = *umbra_vcpu_regs(d->lab->at->vcpu);
+	regs.pkru = (uint32_t)s->a;
+	regs.pkrs = pkrs;
+	both(d, "keys", false, umbra_vcpu_set_regs(d->lab->at->vcpu, &regs, false) != UMBRA_OK);
+	if (lab_is_tdp(d->lab) && d->lab->at->entered)
+		model_set_keys(d->lab->at->model, (uint32_t)s->a, pkrs);
+	d->lab->at->stale = true;
+}
+
+/* ---- invalidation ---- */
+
+/* With TDP the guest's CPU does it itself: is it in the guest? */
+static bool enter(struct duel *d)
+{
+	struct lab_side side = {0};
+
+	if (machine_enter(d->lab, &side) || (excused(d) && machine_enter(d->lab, &side)))
+		return true;
+	judge_found(d, "instruction", "cannot enter the guest: %s", umbra_strstatus(side.status));
+	return false;
+}
+
+static void do_invlpg(struct duel *d, const struct fuzz_step *s)
+{
+	umbra_gva gva = {s->a};
+
+	if (!select_cpu(d, s->vcpu))
+		gva.v &= UINT32_MAX;
+	model_invlpg(d->bare[s->vcpu], gva);
+	if (!lab_is_tdp(d->lab)) {
+		umbra_vcpu_invlpg(d->lab->at->vcpu, gva);
+		d->lab->at->stale = true;
+	} else if (enter(d)) {
+		model_invlpg(d->lab->at->model, gva);
+	}
+}
+
+static void do_invpcid(struct duel *d, const struct fuzz_step *s)
+{
+	umbra_gva gva = {s->a};
+	bool refused, umbra = false;
+
+	if (!select_cpu(d, s->vcpu))
+		gva.v &= UINT32_MAX;
+	refused = model_invpcid(d->bare[s->vcpu], s->size, (uint16_t)s->b, gva).kind !=
+		  UMBRA_EVENT_NONE;
+	if (!lab_is_tdp(d->lab)) {
+		umbra = umbra_vcpu_invpcid(d->lab->at->vcpu, s->size, (uint16_t)s->b, gva) !=
+			UMBRA_OK;
+		d->lab->at->stale = true;
+	} else if (enter(d)) {
+		umbra = model_invpcid(d->lab->at->model, s->size, (uint16_t)s->b, gva).kind !=
+			UMBRA_EVENT_NONE;
+	}
+	both(d, "INVPCID", refused, umbra);
+}
+
+/* ---- memory and the embedder ---- */
+
+static void do_set(struct duel *d, const struct fuzz_step *s)
+{
+	const umbra_gpa gpa = {s->a};
+	const bool ram = lab_place_of(d->lab, gpa, NULL) == LAB_RAM &&
+			 lab_place_of(d->lab, (umbra_gpa){s->a + s->size - 1}, NULL) == LAB_RAM;
+	enum umbra_status status;
+
+	if ((s->a & 0xfff) + s->size > UMBRA_PAGE_SIZE)
+		return;
+	status = umbra_vm_write(d->lab->vm, gpa, &s->b, s->size);
+	if (ram != (status == UMBRA_OK))
+		judge_found(d, "device", "a write to 0x%" PRIx64 ": %s", s->a,
+			    umbra_strstatus(status));
+	if (ram)
+		judge_store(d, gpa, &s->b, s->size);
+}
+
+/* Memory of slot @i appears at place @to on the bare machine. */
+static void bare_appear(struct duel *d, unsigned i, unsigned to)
+{
+	memcpy(d->bytes[i][to], d->lab->memory[i].umbra, fuzz_slots[i].size);
+	d->place[i] = (int)to;
+}
+
+static void bare_vanish(struct duel *d, unsigned i)
+{
+	judge_memory(d, true);
+	memset(d->bytes[i][d->place[i]], 0, fuzz_slots[i].size);
+	d->place[i] = -1;
+}
+
+static void set_slot(struct duel *d, const struct umbra_slot *slot)
+{
+	enum umbra_status status = umbra_slot_set(d->lab->vm, slot);
+
+	if (status != UMBRA_OK && excused(d))
+		status = umbra_slot_set(d->lab->vm, slot);
+	if (status != UMBRA_OK)
+		judge_found(d, "slot", "%s", umbra_strstatus(status));
+}
+
+static void do_delete(struct duel *d, unsigned i)
+{
+	const struct umbra_slot gone = {.id = i};
+
+	if (i >= FUZZ_SLOTS || d->place[i] < 0)
+		return;
+	bare_vanish(d, i);
+	set_slot(d, &gone);
+	d->lab->memory[i].size = 0;
+	d->stale = ~0u;
+}
+
+static void do_add(struct duel *d, unsigned i, unsigned to)
+{
+	struct lab_memory *m = &d->lab->memory[i < FUZZ_SLOTS ? i : 0];
+	struct umbra_slot slot;
+
+	if (i >= FUZZ_SLOTS || to > 1 || d->place[i] == (int)to)
+		return;
+	if (d->place[i] >= 0)
+		bare_vanish(d, i);
+	m->base.v = fuzz_slots[i].base[to];
+	m->size = fuzz_slots[i].size;
+	slot = (struct umbra_slot){
+		.id = i,
+		.flags = m->readonly ? UMBRA_SLOT_READONLY : 0,
+		.base = m->base,
+		.size = m->size,
+		.hva = d->lab->home[i][d->lab->at_home[i]].hva,
+	};
+	set_slot(d, &slot);
+	bare_appear(d, i, to);
+	d->stale = ~0u;
+}
+
+static void do_swap(struct duel *d, unsigned i)
+{
+	struct lab_side side = {.end = LAB_DONE};
+
+	if (i >= FUZZ_SLOTS || d->place[i] < 0 || d->limits->fail_nth)
+		return;
+	judge_memory(d, true);
+	if (!machine_move(d->lab, i, &side))
+		judge_found(d, "slot", "%s",
+			    side.end == LAB_STATUS ? umbra_strstatus(side.status) : side.what);
+}
+
+static void do_track(struct duel *d, uint64_t gpa, bool on)
+{
+	/* TDP: writes of A and D by the CPU cannot be emulated as accesses are. */
+	if (!lab_is_tdp(d->lab))
+		umbra_vm_track(d->lab->vm, (umbra_gpa){gpa}, on);
+	excused(d);
+}
+
+static void do_step(struct duel *d, const struct fuzz_step *s)
+{
+	const uint64_t cr4 = UMBRA_CR4_SMEP | UMBRA_CR4_SMAP | UMBRA_CR4_PGE | UMBRA_CR4_PSE |
+			     UMBRA_CR4_PKE | UMBRA_CR4_PCIDE | UMBRA_CR4_CET | UMBRA_CR4_PKS;
+
+	switch (s->op) {
+	case FUZZ_REGS: do_regs(d, s); break;
+	case FUZZ_READ:
+	case FUZZ_WRITE:
+	case FUZZ_FETCH: do_access(d, s); return;
+	case FUZZ_INVLPG: do_invlpg(d, s); break;
+	case FUZZ_INVPCID: do_invpcid(d, s); break;
+	case FUZZ_CR3: do_mov(d, s->vcpu, LAB_CR3, s->a); break;
+	case FUZZ_CR0:
+		do_mov(d, s->vcpu, LAB_CR0, regs_of(d, s->vcpu)->cr0 ^ (s->a & UMBRA_CR0_WP));
+		break;
+	case FUZZ_CR4: do_mov(d, s->vcpu, LAB_CR4, regs_of(d, s->vcpu)->cr4 ^ (s->a & cr4)); break;
+	case FUZZ_KEYS: do_keys(d, s); break;
+	case FUZZ_SET: do_set(d, s); return;
+	case FUZZ_DELETE: do_delete(d, (unsigned)s->a); return;
+	case FUZZ_ADD: do_add(d, (unsigned)s->a, (unsigned)s->b); return;
+	case FUZZ_SWAP: do_swap(d, (unsigned)s->a); return;
+	case FUZZ_ZAP: umbra_vm_zap_all(d->lab->vm); return;
+	case FUZZ_SHRINK: umbra_vm_shrink(d->lab->vm, s->a); return;
+	case FUZZ_UNPROTECT: umbra_vm_unprotect(d->lab->vm, (umbra_gpa){s->a}); return;
+	case FUZZ_TRACK:
+	case FUZZ_UNTRACK: do_track(d, s->a, s->op == FUZZ_TRACK); return;
+	default: return;
+	}
+	d->stale |= 1u << s->vcpu;
+}
+
+/* ---- running ---- */
+
+static void on_finding(void *context, const struct umbra_finding *finding)
+{
+	judge_found(context, "audit", "%s: %s (0x%" PRIx64 " 0x%" PRIx64 " 0x%" PRIx64 ")",
+		    finding->invariant, finding->what, finding->where, finding->value,
+		    finding->other);
+}
+
+static void tell(const struct duel *d, unsigned index)
+{
+	char text[256];
+
+	if (!d->limits->told)
+		return;
+	fuzz_step_text(&d->program->step[index], text, sizeof(text));
+	d->limits->told(d->limits->context, index, text);
+}
+
+static void run_steps(struct duel *d)
+{
+	const unsigned every = d->limits->audit_every;
+
+	for (unsigned i = 0; i < d->program->count && !d->result->found; i++) {
+		tell(d, i);
+		d->result->done = i + 1;
+		do_step(d, &d->program->step[i]);
+		judge_gather(d);
+		if (every && i % every == every - 1)
+			umbra_audit(d->lab->vm, on_finding, d);
+		if (i % MEMORY_EVERY == MEMORY_EVERY - 1)
+			judge_memory(d, false);
+	}
+	judge_memory(d, true);
+	umbra_audit(d->lab->vm, on_finding, d);
+}
+
+void fuzz_run(const struct fuzz_program *program, const struct lab_config *config,
+	      const struct fuzz_limits *limits, struct fuzz_result *result)
+{
+	struct duel *d = calloc(1, sizeof(*d));
+
+	memset(result, 0, sizeof(*result));
+	if (!d) {
+		snprintf(result->skipped, sizeof(result->skipped), "out of memory");
+		return;
+	}
+	d->program = program;
+	d->limits = limits;
+	d->result = result;
+	if (setjmp(d->bug)) /* the library is in no state to be ended: let it leak */
+		return;
+	if (open_duel(d, config))
+		run_steps(d);
+	close_duel(d);
+	free(d);
+}
+
+/* ---- cutting down ---- */
+
+struct shrinking {
+	struct fuzz_program *program;
+	const struct lab_config *config;
+	struct fuzz_limits limits;
+	struct fuzz_result *result;
+	unsigned runs, left;
+};
+
+/* Is there the same finding without [first, first + count)? Then they go. */
+static bool without(struct shrinking *s, unsigned first, unsigned count)
+{
+	struct fuzz_program less = *s->program;
+	struct fuzz_result result;
+
+	less.count -= count;
+	less.step = malloc((less.count + 1) * sizeof(*less.step));
+	if (!less.step || !s->left) {
+		free(less.step);
+		return false;
+	}
+	memcpy(less.step, s->program->step, first * sizeof(*less.step));
+	memcpy(less.step + first, s->program->step + first + count,
+	       (less.count - first) * sizeof(*less.step));
+	s->left--;
+	s->runs++;
+	fuzz_run(&less, s->config, &s->limits, &result);
+	if (!result.found || strcmp(result.kind, s->result->kind)) {
+		free(less.step);
+		return false;
+	}
+	free(s->program->step);
+	*s->program = less;
+	s->program->room = less.count;
+	if (result.done < s->program->count)
+		s->program->count = result.done;
+	*s->result = result;
+	return true;
+}
+
+unsigned fuzz_shrink(struct fuzz_program *program, const struct lab_config *config,
+		     const struct fuzz_limits *limits, struct fuzz_result *result, unsigned runs)
+{
+	struct shrinking s = {program, config, *limits, result, 0, runs};
+
+	if (!result->found)
+		return 0;
+	s.limits.told = NULL;
+	s.limits.audit_every = strcmp(result->kind, "audit") ? 0 : 1;
+	if (result->done && result->done < program->count)
+		program->count = result->done;
+	for (unsigned chunk = program->count / 2; chunk; chunk /= 2) {
+		bool again = true;
+
+		while (again && s.left) {
+			again = false;
+			for (unsigned at = program->count; at >= chunk && s.left;) {
+				at -= chunk;
+				if (at + chunk <= program->count && without(&s, at, chunk))
+					again = true;
+				if (at > program->count)
+					at = program->count;
+			}
+			if (chunk > 1)
+				break;
+		}
+	}
+	return s.runs;
+}
