@@ -9,6 +9,7 @@
  * search short lists.
  */
 #include "core/rmap.h"
+#include "core/sync.h"
 #include "core/vcpu.h"
 
 struct audit {
@@ -125,6 +126,16 @@ static bool all_unsync(struct mmu *mmu, umbra_gfn gfn)
 	return true;
 }
 
+static bool any_tracked(const struct slot *slot, umbra_gfn gfn, unsigned level)
+{
+	const uint16_t *trackers = slot->tracked ? &slot->tracked[gfn.v - slot->start.v] : NULL;
+
+	for (uint64_t i = 0; trackers && i < 1ull << 9 * (level - 1); i++)
+		if (trackers[i])
+			return true;
+	return false;
+}
+
 static void audit_leaf(struct audit *audit, struct table_at at, uint64_t entry)
 {
 	struct mmu *mmu = audit->mmu;
@@ -148,14 +159,14 @@ static void audit_leaf(struct audit *audit, struct table_at at, uint64_t entry)
 	}
 	if (slot->flags & UMBRA_SLOT_READONLY && entry_is_writable(&mmu->kind, entry))
 		finding(audit, "I-12", "a read-only slot mapped writable", where, entry);
+	if (entry_is_writable(&mmu->kind, entry) && any_tracked(slot, gfn, level))
+		finding(audit, "I-7", "a tracked frame mapped writable", where, gfn.v);
 	if (mmu->paging != UMBRA_PAGING_SHADOW)
 		return;
 	if (!chain_has(rmap_chain(slot, gfn, level), where))
 		finding(audit, "I-5", "a leaf is not in the chain of its frame", where, gfn.v);
 	if (level == 1 && entry_is_mmu_writable(&mmu->kind, entry) && !all_unsync(mmu, gfn))
 		finding(audit, "I-7", "a mirrored guest table mapped writable", where, gfn.v);
-	if (entry_is_writable(&mmu->kind, entry) && slots_is_tracked(mmu, gfn))
-		finding(audit, "I-7", "a tracked frame mapped writable", where, gfn.v);
 	if (level > 1 && slot->mirrored[level][slot_region(slot, gfn, level)])
 		finding(audit, "I-8", "a large leaf over a mirrored guest table", where, gfn.v);
 }
@@ -240,25 +251,11 @@ static void audit_link(struct audit *audit, struct table_at at, uint64_t entry)
 		finding(audit, "I-10", "a TDP table with several parents", where, entry);
 }
 
-/* I-15: every ancestor of @page says that something below lags. */
-static void audit_marks(struct audit *audit, const struct page *page)
-{
-	struct chain_iter iter = chain_begin(&page->parents);
-	uint64_t location;
-
-	while ((location = chain_next(&iter))) {
-		const struct page *parent = page_of(audit->mmu, (umbra_hpa){location});
-
-		if (!parent->unsync_below)
-			finding(audit, "I-15", "an unsync page has an unmarked ancestor",
-				parent->hpa.v, location);
-		audit_marks(audit, parent);
-	}
-}
-
+/* I-15: listed, and every ancestor says that something below lags. */
 static void audit_unsync(struct audit *audit, struct page *page)
 {
 	const struct pages *pages = &audit->mmu->pages;
+	const struct page *unmarked;
 	unsigned listed = 0;
 
 	for (unsigned i = 0; i < pages->unsync_count; i++)
@@ -271,7 +268,10 @@ static void audit_unsync(struct audit *audit, struct page *page)
 	if (page->role.level != 1 || page->role.direct)
 		finding(audit, "I-15", "what is not a last-level mirror is unsync", page->hpa.v,
 			page->role.word);
-	audit_marks(audit, page);
+	unmarked = sync_unmarked(audit->mmu, page);
+	if (unmarked)
+		finding(audit, "I-15", "an unsync page has an unmarked ancestor", unmarked->hpa.v,
+			page->hpa.v);
 }
 
 static void audit_parents(struct audit *audit, struct page *page)

@@ -42,6 +42,8 @@ struct page {
 	uint64_t unsync : 1;
 	/** Some page below may be unsync (S-29); clear is certain, set is a hint. */
 	uint64_t unsync_below : 1;
+	/** A climb from some table below was here already; 0 between operations. */
+	uint64_t seen : 1;
 	/** Emulated writes since it was last used (S-43), up to PAGES_FLOOD. */
 	uint64_t writes : 2;
 	/** mmu.generation when it was made; another one: obsolete (S-62). */

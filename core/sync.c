@@ -12,8 +12,8 @@
  * lists them; marks on all their ancestors say at a glance that a root has
  * nothing to sync, and where INVLPG need not look. An entry of an unsync mirror
  * is either what the guest's entry said at some time since the last flush, or
- * empty: exactly what a TLB may hold (H-120, H-130). Rights are only taken away
- * here, never added: what is missing comes by a fault.
+ * empty: exactly what a TLB may hold (H-120, H-130). W is only taken away here,
+ * never added: the fault that adds it sees to tables and D bits.
  *
  * Invariants: I-7, I-11, I-15 (unsync pages are level-1 mirrors and all their
  * ancestors are marked).
@@ -43,9 +43,11 @@ bool sync_writable(struct mmu *mmu, umbra_gfn gfn)
 	return mmu->pages.unsync_count + mirrors <= PAGES_UNSYNC_MAX;
 }
 
-/* Mark all that leads to @page (S-29). Marks below a page without one may be left
- * over, so none of them ends this early. */
-static void mark_parents(struct mmu *mmu, const struct page *page)
+/*
+ * All that leads to @page, each page once: tables may be linked 512 times, so there
+ * are far more ways up than pages. page->seen is clear before and after.
+ */
+static void mark(struct mmu *mmu, const struct page *page)
 {
 	struct chain_iter iter = chain_begin(&page->parents);
 	uint64_t location;
@@ -53,9 +55,34 @@ static void mark_parents(struct mmu *mmu, const struct page *page)
 	while ((location = chain_next(&iter))) {
 		struct page *parent = page_of(mmu, (umbra_hpa){location});
 
-		parent->unsync_below = 1;
-		mark_parents(mmu, parent);
+		if (parent->seen)
+			continue;
+		parent->seen = parent->unsync_below = 1;
+		mark(mmu, parent);
 	}
+}
+
+static void unsee(struct mmu *mmu, const struct page *page)
+{
+	struct chain_iter iter = chain_begin(&page->parents);
+	uint64_t location;
+
+	while ((location = chain_next(&iter))) {
+		struct page *parent = page_of(mmu, (umbra_hpa){location});
+
+		if (!parent->seen)
+			continue;
+		parent->seen = 0;
+		unsee(mmu, parent);
+	}
+}
+
+/* Mark all ancestors (S-29). Marks below a page without one may be left over, so none
+ * of them ends this early. */
+static void mark_parents(struct mmu *mmu, const struct page *page)
+{
+	mark(mmu, page);
+	unsee(mmu, page);
 }
 
 bool sync_release(struct mmu *mmu, umbra_gfn gfn)
@@ -227,32 +254,44 @@ unsigned sync_page(struct edit *edit, const struct mode *mode, struct page *page
 	return changed;
 }
 
+/* An ancestor of @page that is @top, or, if that is NULL, one without a mark. */
+static const struct page *climb(struct mmu *mmu, const struct page *page, const struct page *top)
+{
+	struct chain_iter iter = chain_begin(&page->parents);
+	const struct page *found = NULL;
+	uint64_t location;
+
+	while (!found && (location = chain_next(&iter))) {
+		struct page *parent = page_of(mmu, (umbra_hpa){location});
+
+		if (parent == top || (!top && !parent->unsync_below))
+			return parent;
+		if (parent->seen || (top && parent->role.level >= top->role.level))
+			continue;
+		parent->seen = 1;
+		found = climb(mmu, parent, top);
+	}
+	return found;
+}
+
 /* Is @page @top, or below it? Tables have few parents, so it is quicker to look up
  * from the few unsync pages than down from the root. */
 static bool is_below(struct mmu *mmu, const struct page *page, const struct page *top)
 {
-	struct chain_iter iter = chain_begin(&page->parents);
-	uint64_t location;
+	bool found = page == top || climb(mmu, page, top);
 
-	if (page == top)
-		return true;
-	if (page->role.level >= top->role.level)
-		return false;
-	while ((location = chain_next(&iter)))
-		if (is_below(mmu, page_of(mmu, (umbra_hpa){location}), top))
-			return true;
-	return false;
+	unsee(mmu, page);
+	return found;
 }
 
-static bool has_unsync_below(struct mmu *mmu, const struct page *top)
+const struct page *sync_unmarked(struct mmu *mmu, const struct page *page)
 {
-	for (unsigned i = 0; i < mmu->pages.unsync_count; i++)
-		if (is_below(mmu, mmu->pages.unsync[i], top))
-			return true;
-	return false;
+	const struct page *found = climb(mmu, page, NULL);
+
+	unsee(mmu, page);
+	return found;
 }
 
-/* @page is no longer unsync: ancestors that have nothing unsync left lose their marks. */
 static void unmark_parents(struct mmu *mmu, const struct page *page)
 {
 	struct chain_iter iter = chain_begin(&page->parents);
@@ -261,7 +300,7 @@ static void unmark_parents(struct mmu *mmu, const struct page *page)
 	while ((location = chain_next(&iter))) {
 		struct page *parent = page_of(mmu, (umbra_hpa){location});
 
-		if (!parent->unsync_below || has_unsync_below(mmu, parent))
+		if (!parent->unsync_below)
 			continue;
 		parent->unsync_below = 0;
 		unmark_parents(mmu, parent);
@@ -300,8 +339,11 @@ bool sync_tree(struct edit *edit, const struct mode *mode, struct page *root)
 		pages_clear_unsync(mmu, batch.page[i]);
 		sync_page(edit, mode, batch.page[i]);
 	}
+	/* Off with the marks; those that lead to what is still unsync come back. */
 	for (unsigned i = 0; i < batch.count; i++)
 		unmark_parents(mmu, batch.page[i]);
+	for (unsigned i = 0; i < mmu->pages.unsync_count; i++)
+		mark_parents(mmu, mmu->pages.unsync[i]);
 	tlb_flush(mmu, &edit->tlb);
 	return batch.count == SYNC_BATCH;
 }

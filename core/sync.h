@@ -41,6 +41,9 @@ bool sync_tree(struct edit *edit, const struct mode *mode, struct page *root);
 /** sync_address - INVLPG: sync the one entry below @root that translates @gva (S-28). */
 void sync_address(struct edit *edit, const struct mode *mode, struct page *root, umbra_gva gva);
 
+/** sync_unmarked - an ancestor of an unsync page that does not say so; NULL: none (I-15). */
+const struct page *sync_unmarked(struct mmu *mmu, const struct page *page);
+
 /** sync_mode_fits - was @page made for @mode? (S-24) */
 bool sync_mode_fits(const struct page *page, const struct mode *mode);
 
