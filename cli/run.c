@@ -7,9 +7,12 @@
  * --config; without any, the standard six. Each gives one line (for the built-in
  * guest one per mode), and the last line has the totals.
  *
+ * Scenarios (*.lua, or a directory of them) go to cli/scenario.c.
+ *
  * The work is in cli/trial.c and lab/; this file parses, loops and prints.
  */
 #include "cli/cmd.h"
+#include "cli/scenario.h"
 #include "cli/trial.h"
 
 #include <inttypes.h>
@@ -216,6 +219,23 @@ static enum cli_status run_all(struct running *r, const struct guest *guest)
 	return status;
 }
 
+static int run_scenarios(struct running *r, const struct args_spec *spec, bool caching_given)
+{
+	const enum model_caching caching =
+		r->caching & 1u << MODEL_HOSTILE ? MODEL_HOSTILE : MODEL_STRICT;
+	const struct scenarios scenarios = {
+		.out = &r->out,
+		.verbose = r->common.verbose,
+		.paths = spec->rest,
+		.path_count = spec->rest_count,
+		.setup = r->setup,
+		.setup_count = r->setup_count,
+		.caching = caching_given ? &caching : NULL,
+	};
+
+	return out_finish(&r->out, scenarios_run(&scenarios));
+}
+
 int cmd_run(int argc, char **argv)
 {
 	struct running r = {
@@ -224,6 +244,7 @@ int cmd_run(int argc, char **argv)
 		.seed = 1,
 	};
 	struct args_option common_args[COMMON_OPTION_COUNT], regs_args[REGS_OPTION_COUNT];
+	bool caching_given = false;
 	const struct args_option own[] = {
 		{.name = "config",
 		 .letter = 'c',
@@ -237,7 +258,8 @@ int cmd_run(int argc, char **argv)
 		 .metavar = "KIND",
 		 .help = "of the machine model: strict, hostile or both (default strict)",
 		 .symbols = cachings,
-		 .number = &r.caching},
+		 .number = &r.caching,
+		 .given = &caching_given},
 		{.name = "sample",
 		 .kind = ARGS_NUMBER,
 		 .metavar = "N",
@@ -252,14 +274,14 @@ int cmd_run(int argc, char **argv)
 	};
 	struct args_spec spec = {
 		.name = "run",
-		.synopsis = "[IMAGE]",
+		.synopsis = "[IMAGE | SCENARIO.lua... | DIRECTORY]",
 		.summary =
 			"Put a guest's accesses through the MMU and compare with the bare machine.",
 		.details = setup_help,
 		.groups = {{own, sizeof(own) / sizeof(own[0])},
 			   {regs_args, REGS_OPTION_COUNT},
 			   {common_args, COMMON_OPTION_COUNT}},
-		.rest_max = 1,
+		.rest_many = true,
 	};
 	struct guest guest;
 	enum cli_status status;
@@ -268,11 +290,16 @@ int cmd_run(int argc, char **argv)
 	common_options(&r.common, common_args);
 	if (!args_parse(&spec, argc, argv))
 		return spec.status;
+	out_init(&r.out, r.common.json, r.common.quiet);
+	if (scenarios_are(spec.rest, spec.rest_count))
+		return run_scenarios(&r, &spec, caching_given);
+	if (spec.rest_count > 1)
+		return cli_error(CLI_USAGE, "run: unexpected argument '%s', expected one image",
+				 spec.rest[1]);
 	if (!r.setup_count) {
 		setup_standard(r.setup);
 		r.setup_count = SETUP_STANDARD_COUNT;
 	}
-	out_init(&r.out, r.common.json, r.common.quiet);
 	if (!spec.rest_count) {
 		r.source = "built-in guest";
 		if (!r.sample_given)

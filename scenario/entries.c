@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * entries.c - Umbra's entries, looked at as the hardware would.
+ *
+ * Nothing here comes from core/: the walk begins at the root that umbra_vcpu_load()
+ * gave and goes by the manuals, so that a scenario sees what a CPU sees. Software
+ * bits are not looked at.
+ */
+#include "scenario/parts.h"
+#include "umbra/host.h"
+
+#define ADDRESS 0xffffffffff000ull
+
+void world_describe(const struct world *world, uint64_t value, unsigned level,
+		    struct world_entry *entry)
+{
+	const bool ept = world->config.paging == UMBRA_PAGING_EPT;
+	const bool mbec = ept && world->config.exec_by_mode;
+	const uint64_t span = level > 1 ? (1ull << (12 + 9 * (level - 1))) - 1 : 4095;
+
+	*entry = (struct world_entry){.value = value, .level = (uint8_t)level};
+	if (ept) {
+		entry->present = value & (mbec ? 0x407 : 7);
+		/* Write without read: a misconfiguration, as MMIO entries have. */
+		entry->present &= (value & 3) != 2;
+		entry->writable = value & 2;
+		entry->executable = value & 4;
+		entry->user = mbec ? value >> 10 & 1 : true;
+	} else {
+		entry->present = value & 1;
+		entry->writable = value & 2;
+		entry->user = value & 4;
+		entry->executable = !(value >> 63);
+	}
+	if (!entry->present) {
+		*entry = (struct world_entry){.value = value, .level = (uint8_t)level};
+		return;
+	}
+	entry->leaf = level == 1 || (level < 4 && value & 0x80);
+	if (entry->leaf)
+		entry->mapped = world_gpa_of(world, value & ADDRESS & ~span, &entry->gpa);
+}
+
+/* Levels of the tables that the CPU walks now; 3: PAE, its root has four entries. */
+static unsigned levels_of(const struct world_cpu *cpu)
+{
+	const struct umbra_regs *regs = &cpu->root.regs;
+
+	if (world_is_tdp(cpu->world))
+		return cpu->world->config.levels;
+	if (!(regs->efer & UMBRA_EFER_LMA))
+		return 3;
+	return regs->cr4 & UMBRA_CR4_LA57 ? 5 : 4;
+}
+
+bool world_entry(struct world_cpu *cpu, uint64_t address, unsigned level, struct world_entry *entry)
+{
+	struct world *world = cpu->world;
+	unsigned at = levels_of(cpu);
+	struct world_outcome outcome = {0};
+	uint64_t table;
+
+	if (!world_enter(cpu, &outcome))
+		return false;
+	at = levels_of(cpu);
+	table = cpu->root.pointer & ADDRESS;
+	if (at == 3)
+		table |= cpu->root.pointer & 0xfe0;
+	for (;; at--) {
+		const char *bytes =
+			umbra_host_page_pointer(world->host, (umbra_hpa){table & ~4095ull});
+		uint64_t index = address >> (12 + 9 * (at - 1)) & 511;
+
+		if (at == 3 && levels_of(cpu) == 3)
+			index &= 3;
+		world_describe(world,
+			       __atomic_load_n((const uint64_t *)(bytes + (table & 4095)) + index,
+					       __ATOMIC_RELAXED),
+			       at, entry);
+		/* A PDPTE has no rights. */
+		if (at == 3 && levels_of(cpu) == 3 && entry->present)
+			entry->writable = entry->user = entry->executable = true;
+		if (at == level || (!level && (!entry->present || entry->leaf)))
+			return true;
+		if (!entry->present || entry->leaf || at == 1)
+			return false;
+		table = entry->value & ADDRESS;
+	}
+}

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * world.h - what a scenario plays with: a VM on a model machine, and beside each of
+ * its vCPUs the bare machine.
+ *
+ *	hardware  a model CPU on Umbra's tables, strict or hostile
+ *	bare      a strict model CPU that runs the guest natively: what is right
+ *	judge     a hostile one: what the manuals allow besides (stale translations)
+ *
+ * Unlike lab/, every vCPU has registers of its own, slots come and go, and the
+ * embedder may misbehave on purpose. What happens in a step is kept as notes.
+ */
+#ifndef SCENARIO_WORLD_H
+#define SCENARIO_WORLD_H
+
+#include "model/model.h"
+#include "port/posix/posix.h"
+#include "umbra/umbra.h"
+
+#define WORLD_SLOTS 32
+#define WORLD_CPUS 4
+/** Rounds through Umbra's fault path before an access counts as stuck. */
+#define WORLD_ROUNDS 64
+/** Guest memory of a VM. */
+#define WORLD_MEMORY_MAX (16ull << 30)
+
+struct world_config {
+	struct umbra_cpu cpu;
+	enum umbra_paging paging;
+	uint8_t levels, page_level;
+	enum umbra_layout layout;
+	bool exec_by_mode, slot_zap_all, no_prefetch, skew;
+	uint32_t page_limit;
+	/** Of the hardware. */
+	enum model_caching caching;
+};
+
+struct world_slot {
+	bool live, readonly;
+	uint32_t id;
+	umbra_gpa base;
+	uint64_t size;
+	umbra_hva hva;
+	/** Host-physical place of the first byte. */
+	uint64_t place;
+	uint8_t *bytes;
+};
+
+/** Memory of the bare machine; stays when its slot goes, then reads as ones. */
+struct world_bare {
+	umbra_gpa base;
+	uint64_t size;
+	uint8_t *bytes;
+};
+
+/** How an access or instruction ended. */
+enum world_end {
+	WORLD_DONE,
+	WORLD_MMIO, /* no memory at .gpa, or a write to read-only memory */
+	WORLD_FAULT, /* the guest gets .event */
+	WORLD_MEMORY_FAULT, /* verdict of that name */
+	WORLD_ESCAPED, /* reached host memory that is not the guest's (any more) */
+	WORLD_STUCK, /* faulted again and again */
+	WORLD_STATUS, /* umbra_* said .status */
+	WORLD_REFUSED_ENTRY, /* the hardware refused to enter the guest */
+};
+
+struct world_outcome {
+	enum world_end end;
+	struct umbra_event event;
+	enum umbra_status status;
+	umbra_gpa gpa;
+	uint64_t value;
+	/** Exits that Umbra handled, its last verdict (COUNT: none), level mapped last. */
+	unsigned exits;
+	enum umbra_verdict verdict;
+	uint8_t level;
+};
+
+struct world_access {
+	umbra_gva gva;
+	uint8_t size; /* 1, 2, 4, 8; within a page */
+	unsigned access;
+	uint64_t value; /* to write */
+};
+
+/** What happened in a step, in order. */
+enum note_kind { NOTE_EXIT, NOTE_ANSWER, NOTE_TRACE, NOTE_FLUSH, NOTE_NO_FLUSH, NOTE_EMULATED };
+struct note {
+	enum note_kind kind;
+	union {
+		struct umbra_event exit;
+		struct {
+			enum umbra_status status;
+			struct umbra_resolution resolution;
+		} answer;
+		struct umbra_trace trace;
+		struct {
+			unsigned cpu;
+			const char *why;
+		} flush;
+	};
+};
+
+struct world;
+
+struct world_cpu {
+	struct world *world;
+	unsigned number;
+	struct umbra_cpu guest;
+	struct model_cpu *model, *bare, *judge;
+	struct umbra_vcpu *vcpu;
+	struct umbra_root root;
+	/** Entered once; must load its root again; AMD's TLB_CONTROL of the next entry. */
+	bool entered, stale;
+	uint8_t tlb_control;
+};
+
+struct world {
+	struct world_config config;
+	struct model_mem *bare_mem, *umbra_mem;
+	struct posix_host *host;
+	struct umbra_vm *vm;
+	struct world_slot slot[WORLD_SLOTS];
+	unsigned slot_count;
+	struct world_bare bare[WORLD_SLOTS];
+	unsigned bare_count;
+	struct world_cpu cpu[WORLD_CPUS];
+	unsigned cpu_count;
+	uint64_t memory, next_place;
+
+	/** The embedder's misdeeds: what it does not do. */
+	struct {
+		bool root_flush, flush, kick;
+	} omits;
+
+	struct note *notes;
+	size_t note_count, note_room;
+	/** Trace events by kind, and counters, since the last world_mark(). */
+	uint64_t traced[UMBRA_TRACE_KINDS];
+	struct umbra_stats marked;
+};
+
+/** world_cpu_of - a CPU with all features of @vendor; @maxphyaddr 0: the usual. */
+struct umbra_cpu world_cpu_of(enum umbra_vendor vendor, unsigned maxphyaddr);
+
+/** world_open - NULL and one sentence in @error. */
+struct world *world_open(const struct world_config *config, char *error, size_t error_size);
+void world_close(struct world *world);
+/** world_add_cpu - NULL and one sentence in @error. */
+struct world_cpu *world_add_cpu(struct world *world, const struct umbra_cpu *guest, char *error,
+				size_t error_size);
+
+/**
+ * world_slot_set - umbra_slot_set(), with host memory for new slots, on both
+ * machines. @hva: 0, or what to pass instead of the right one. False: @error says
+ * why the scenario (not Umbra) cannot have it; else *status is Umbra's answer.
+ */
+bool world_slot_set(struct world *world, const struct umbra_slot *slot, enum umbra_status *status,
+		    char *error, size_t error_size);
+struct world_slot *world_slot_at(struct world *world, umbra_gpa gpa);
+
+/** world_poke - a device writes, on both machines. world_peek reads Umbra's side.
+ * False: not all of it is memory. */
+enum umbra_status world_poke(struct world *world, umbra_gpa gpa, const void *bytes, size_t size);
+bool world_peek(struct world *world, umbra_gpa gpa, void *bytes, size_t size);
+/** world_bare_at - the bare machine's byte, or NULL. */
+uint8_t *world_bare_at(struct world *world, umbra_gpa gpa);
+
+/** world_begin - a step begins: forget the notes. */
+void world_begin(struct world *world);
+void world_mark(struct world *world);
+
+/** What one step gave: on Umbra's tables, on the bare machine, and what was legal. */
+struct world_result {
+	struct world_outcome umbra, bare;
+	/** As the bare machine; or at least as a CPU with stale translations might. */
+	bool same, legal;
+};
+
+void world_access(struct world_cpu *cpu, const struct world_access *access,
+		  struct world_result *result);
+/** world_start - registers as after VM entry, with empty TLBs. */
+void world_start(struct world_cpu *cpu, const struct umbra_regs *regs, struct world_result *result);
+
+enum world_register { WORLD_CR0, WORLD_CR3, WORLD_CR4, WORLD_EFER };
+void world_mov(struct world_cpu *cpu, enum world_register which, uint64_t value,
+	       struct world_result *result);
+void world_keys(struct world_cpu *cpu, uint32_t pkru);
+void world_invlpg(struct world_cpu *cpu, umbra_gva gva);
+void world_invpcid(struct world_cpu *cpu, unsigned type, uint64_t pcid, umbra_gva gva,
+		   struct world_result *result);
+/** world_regs - the guest's registers, as the bare machine has them. */
+const struct umbra_regs *world_regs(const struct world_cpu *cpu);
+
+/* ---- looking at Umbra's entries, as hardware sees them (entries.c) ---- */
+
+struct world_entry {
+	bool present, leaf, writable, user, executable;
+	uint8_t level;
+	uint64_t value;
+	/** Leaf: where it leads, in the guest's terms; mapped false: nowhere there. */
+	umbra_gpa gpa;
+	bool mapped;
+};
+/** world_describe - @value, found at @level. */
+void world_describe(const struct world *world, uint64_t value, unsigned level,
+		    struct world_entry *entry);
+/** world_entry - the entry at @level (0: the lowest there is) for @address: a gva under
+ * shadow paging, else a gpa. Enters the guest. False: no entry at that level. */
+bool world_entry(struct world_cpu *cpu, uint64_t address, unsigned level,
+		 struct world_entry *entry);
+/** world_gpa_of - the guest's address of a host-physical one. */
+bool world_gpa_of(const struct world *world, uint64_t hpa, umbra_gpa *gpa);
+bool world_enter(struct world_cpu *cpu, struct world_outcome *outcome);
+
+#endif
