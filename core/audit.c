@@ -8,6 +8,7 @@
  * each step of a random program: linear in tables, but for I-3 and I-6, which
  * search short lists.
  */
+#include "core/recent.h"
 #include "core/rmap.h"
 #include "core/sync.h"
 #include "core/vcpu.h"
@@ -27,7 +28,15 @@ struct audit {
 static void finding(struct audit *audit, const char *invariant, const char *what, uint64_t where,
 		    uint64_t value)
 {
-	const struct umbra_finding finding = {invariant, what, where, value, 0};
+	struct umbra_recent recent[RECENT_MOST];
+	const struct umbra_finding finding = {
+		.invariant = invariant,
+		.what = what,
+		.where = where,
+		.value = value,
+		.recent = recent,
+		.recent_count = audit->found ? recent_find(audit->mmu, where, recent) : 0,
+	};
 
 	audit->findings++;
 	if (audit->found)
@@ -457,6 +466,10 @@ uint64_t umbra_audit(struct umbra_vm *vm,
 	uint64_t pages = 0;
 
 	umbra_host_lock(vm->mmu.host, UMBRA_LOCK_MMU, true);
+	/* Nobody is in an operation: the lock is this one's. */
+	if (vm->mmu.flushes_owed)
+		finding(&audit, "I-16", "an operation ended without its flush", 0,
+			vm->mmu.flushes_owed);
 	bind_hardware(&audit);
 	audit_slots(&audit);
 	audit_roots(&audit);

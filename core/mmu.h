@@ -11,6 +11,9 @@
 #include "umbra/host.h"
 #include "umbra/umbra.h"
 
+/** Events that are remembered, most of a step of any kind (power of two). */
+#define MMU_RECENT 256
+
 struct mmu {
 	void *host;
 	struct umbra_cpu cpu;
@@ -36,6 +39,12 @@ struct mmu {
 	struct pages pages;
 	struct slots slots;
 	struct umbra_stats stats;
+	/** Operations that took something away and have not flushed yet (I-16). */
+	uint64_t flushes_owed;
+	/** The last events that changed tables, for the auditor; recent[recent_count %
+	 * MMU_RECENT] is the next to be overwritten. */
+	uint64_t recent_count;
+	struct umbra_trace recent[MMU_RECENT];
 };
 
 /** A rule of Umbra's own that does not hold. Never reached by input. */
@@ -45,8 +54,28 @@ struct mmu {
 			umbra_host_bug((mmu)->host, __FILE__, __LINE__, #condition); \
 	} while (0)
 
-static inline void mmu_trace(const struct mmu *mmu, const struct umbra_trace event)
+/** Kinds that are remembered: all that happen under the MMU lock. */
+#define MMU_RECENT_KINDS                                                                        \
+	(1u << UMBRA_TRACE_GET_PAGE | 1u << UMBRA_TRACE_PREPARE_ZAP_PAGE |                      \
+	 1u << UMBRA_TRACE_SET_SPTE | 1u << UMBRA_TRACE_WRITE | 1u << UMBRA_TRACE_UNSYNC_PAGE | \
+	 1u << UMBRA_TRACE_SYNC_PAGE | 1u << UMBRA_TRACE_FLUSH | 1u << UMBRA_TRACE_ROOT)
+
+static inline void mmu_remember(struct mmu *mmu, const struct umbra_trace event)
 {
+	uint64_t at;
+
+	/* With TDP vCPUs share the lock. */
+	if (mmu->paging == UMBRA_PAGING_SHADOW)
+		at = mmu->recent_count++;
+	else
+		at = __atomic_fetch_add(&mmu->recent_count, 1, __ATOMIC_RELAXED);
+	mmu->recent[at % MMU_RECENT] = event;
+}
+
+static inline void mmu_trace(struct mmu *mmu, const struct umbra_trace event)
+{
+	if (MMU_RECENT_KINDS >> event.kind & 1)
+		mmu_remember(mmu, event);
 	if (__builtin_expect(mmu->trace, 0))
 		umbra_host_trace(mmu->host, &event);
 }

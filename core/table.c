@@ -175,9 +175,9 @@ bool table_set(struct edit *edit, struct table_at at, uint64_t old, uint64_t new
 		  (struct umbra_trace){UMBRA_TRACE_SET_SPTE, location_of(at), old, new, level});
 	if (entry_is_present(&mmu->kind, old) && entry_needs_flush(&mmu->kind, old, new, level)) {
 		if (entry_is_leaf(&mmu->kind, old, level) && at.page->role.direct)
-			tlb_add(&edit->tlb, table_gfn(mmu, at), 1ull << 9 * (level - 1));
+			tlb_add(mmu, &edit->tlb, table_gfn(mmu, at), 1ull << 9 * (level - 1));
 		else
-			tlb_add_all(&edit->tlb);
+			tlb_add_all(mmu, &edit->tlb);
 	}
 	if (!same_target(mmu, old, new, level) && entry_is_present(&mmu->kind, old))
 		forget(edit, at, old);

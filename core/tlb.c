@@ -8,12 +8,19 @@
 #include "core/tlb.h"
 #include "core/mmu.h"
 
-void tlb_add(struct tlb *tlb, umbra_gfn start, uint64_t pages)
+static void owe(struct mmu *mmu, struct tlb *tlb)
+{
+	if (!tlb->any)
+		mmu_count(&mmu->flushes_owed, 1);
+	tlb->any = true;
+}
+
+void tlb_add(struct mmu *mmu, struct tlb *tlb, umbra_gfn start, uint64_t pages)
 {
 	if (!tlb->any) {
 		tlb->start = start.v;
 		tlb->end = start.v + pages;
-		tlb->any = true;
+		owe(mmu, tlb);
 		return;
 	}
 	if (start.v < tlb->start)
@@ -22,9 +29,10 @@ void tlb_add(struct tlb *tlb, umbra_gfn start, uint64_t pages)
 		tlb->end = start.v + pages;
 }
 
-void tlb_add_all(struct tlb *tlb)
+void tlb_add_all(struct mmu *mmu, struct tlb *tlb)
 {
-	tlb->any = tlb->all = true;
+	owe(mmu, tlb);
+	tlb->all = true;
 }
 
 void tlb_bury(struct mmu *mmu, struct tlb *tlb, struct page *page)
@@ -33,7 +41,7 @@ void tlb_bury(struct mmu *mmu, struct tlb *tlb, struct page *page)
 	page->next = tlb->dead;
 	tlb->dead = page;
 	/* Paging-structure caches may still lead into it. */
-	tlb_add_all(tlb);
+	tlb_add_all(mmu, tlb);
 }
 
 void tlb_flush(struct mmu *mmu, struct tlb *tlb)
@@ -46,6 +54,7 @@ void tlb_flush(struct mmu *mmu, struct tlb *tlb)
 	if (tlb->all || mmu->paging == UMBRA_PAGING_SHADOW)
 		flush = (struct umbra_flush){{0}, 0};
 	mmu_count(&mmu->stats.tlb_flush, 1);
+	mmu_count(&mmu->flushes_owed, -1ull);
 	mmu_trace(mmu, (struct umbra_trace){UMBRA_TRACE_FLUSH, flush.start.v, flush.pages, 0, 0});
 	umbra_host_flush(mmu->host, &flush);
 	tlb->any = tlb->all = false;

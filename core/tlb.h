@@ -20,9 +20,10 @@ struct tlb {
 	struct page *dead; /* by page->next */
 };
 
+/* While something is owed, mmu->flushes_owed counts the operation (I-16). */
 /** tlb_add - frames [start, start + pages) lost rights or were remapped. */
-void tlb_add(struct tlb *tlb, umbra_gfn start, uint64_t pages);
-void tlb_add_all(struct tlb *tlb);
+void tlb_add(struct mmu *mmu, struct tlb *tlb, umbra_gfn start, uint64_t pages);
+void tlb_add_all(struct mmu *mmu, struct tlb *tlb);
 /** tlb_bury - @page is unlinked and emptied; free it when it is safe. */
 void tlb_bury(struct mmu *mmu, struct tlb *tlb, struct page *page);
 /** tlb_flush - pay what is owed now, keep the dead. */

@@ -138,6 +138,12 @@ struct umbra_trace {
 	enum umbra_trace_kind kind;
 	uint64_t a, b, c, d;
 };
+/** struct umbra_recent - a trace event of the past (umbra_finding): @ago events of tables
+ * have come after it. */
+struct umbra_recent {
+	uint64_t ago;
+	struct umbra_trace event;
+};
 /** umbra_host_trace - called only for VMs created with trace on. */
 void umbra_host_trace(void *host, const struct umbra_trace *event);
 

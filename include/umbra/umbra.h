@@ -65,6 +65,7 @@ enum umbra_layout { UMBRA_LAYOUT_6_12, UMBRA_LAYOUT_004, UMBRA_LAYOUT_7_3, UMBRA
 
 struct umbra_vm;
 struct umbra_vcpu;
+struct umbra_recent;
 
 struct umbra_vm_config {
 	/** Handed to every hook. */
@@ -282,6 +283,11 @@ struct umbra_finding {
 	const char *what;
 	/** Entry address, its value, and a second value where one is compared. */
 	uint64_t where, value, other;
+	/** The last events that touched that entry, or its table page, oldest first, as far
+	 * as they are among the VM's last few hundred (struct umbra_recent in host.h). Good
+	 * until @found returns. */
+	const struct umbra_recent *recent;
+	unsigned recent_count;
 };
 /**
  * umbra_audit - check every invariant of docs/INVARIANTS.md; calls @found for each
