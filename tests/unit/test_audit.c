@@ -527,6 +527,195 @@ static void every_finding(void **unused)
 	kit_close(&kit);
 }
 
+/* What lags is a last-level mirror, listed once, and all that leads to it is marked. */
+static void i15_unsync(void **unused)
+{
+	struct page *pt, *pd, *root;
+	struct pages *pages;
+	struct kit kit;
+
+	(void)unused;
+	open_with(&kit, UMBRA_PAGING_SHADOW);
+	pages = &kit.vm->mmu.pages;
+	pt = look(&kit, 8 * PAGE).at.page;
+	pd = page_of(&kit.vm->mmu, (umbra_hpa){chain_first(&pt->parents)});
+	root = kit.vcpu->root;
+	/* Writes to PT by gva 5 << 12. */
+	put64(&kit, PT + 8 * 5, PT | 7);
+	resume(&kit, 5 * PAGE, W);
+	assert_true(pt->unsync && pd->unsync_below && root->unsync_below);
+	assert_clean(&kit);
+	pd->unsync_below = 0;
+	found_only(&kit, "I-15");
+	pd->unsync_below = 1;
+	root->unsync_below = 0;
+	found_only(&kit, "I-15");
+	root->unsync_below = 1;
+	pages->unsync_count = 0;
+	found_only(&kit, "I-15");
+	pages->unsync_count = 2;
+	pages->unsync[1] = pt;
+	found_only(&kit, "I-15");
+	pages->unsync_count = 1;
+	assert_clean(&kit);
+	/* Another page; then PT lags and nobody knows. */
+	pd->unsync = 1;
+	found_only(&kit, "I-15");
+	pd->unsync = 0;
+	pt->unsync = 0;
+	kit_audit(&kit);
+	assert_non_null(strstr(kit.found, "I-7 "));
+	assert_non_null(strstr(kit.found, "I-15 "));
+	pt->unsync = 1;
+	assert_clean(&kit);
+	kit_close(&kit);
+}
+
+static void i7_tracked(void **unused)
+{
+	struct kit kit;
+
+	(void)unused;
+	for (unsigned i = 0; i < 3; i++) {
+		struct slot *slot;
+
+		open_with(&kit, BOTH[i]);
+		slot = slots_find(&kit.vm->mmu, (umbra_gfn){0});
+		assert_true(slots_give_tracking(&kit.vm->mmu, slot));
+		/* In a 4K page, and in the middle of a 2M one. */
+		slot->tracked[8] = 1;
+		found_only(&kit, "I-7");
+		slot->tracked[8] = 0;
+		slot->tracked[1024 + 77] = 1;
+		found_only(&kit, "I-7");
+		slot->tracked[1024 + 77] = 0;
+		assert_clean(&kit);
+		kit_close(&kit);
+	}
+}
+
+/* An operation that ends without its flush. */
+static void i16_flushes_owed(void **unused)
+{
+	struct edit edit;
+	struct kit kit;
+
+	(void)unused;
+	for (unsigned i = 0; i < 3; i++) {
+		open_with(&kit, BOTH[i]);
+		edit = (struct edit){.mmu = &kit.vm->mmu};
+		assert_true(table_clear(&edit, look(&kit, 8 * PAGE).at));
+		assert_true(table_clear(&edit, look(&kit, 4 * MEG).at));
+		found_only(&kit, "I-16");
+		kit.flushes = 0;
+		tlb_commit(&kit.vm->mmu, &edit.tlb);
+		assert_int_equal(kit.flushes, 1);
+		assert_clean(&kit);
+		kit_close(&kit);
+	}
+}
+
+/* ---- the past of an entry ---- */
+
+struct past {
+	unsigned findings, count;
+	struct umbra_recent recent[16];
+};
+
+static void keep_past(void *context, const struct umbra_finding *finding)
+{
+	struct past *past = context;
+
+	past->findings++;
+	past->count = finding->recent_count;
+	assert_in_range(past->count, 0, 15);
+	memcpy(past->recent, finding->recent, past->count * sizeof(past->recent[0]));
+}
+
+/* What the one finding there is says about the past. */
+static struct past past_of(struct kit *kit)
+{
+	struct past past = {0};
+
+	assert_int_equal(umbra_audit(kit->vm, keep_past, &past), 1);
+	assert_int_equal(past.findings, 1);
+	for (unsigned i = 1; i < past.count; i++)
+		assert_true(past.recent[i].ago < past.recent[i - 1].ago);
+	return past;
+}
+
+static void recent_events(void **unused)
+{
+	struct kit kit;
+	struct past past;
+	uint64_t *entry, where, first, second, gone;
+	struct table_at at;
+
+	(void)unused;
+	open_with(&kit, UMBRA_PAGING_SHADOW);
+	/* Made, emptied by an emulated write, made again; other entries meanwhile. */
+	at = look(&kit, 8 * PAGE).at;
+	entry = entry_of(&kit, 8 * PAGE);
+	where = at.page->hpa.v + 8 * at.index;
+	first = *entry;
+	write64(&kit, PT + 72, 9 * PAGE | 7);
+	write64(&kit, PT + 64, 10 * PAGE | 7);
+	gone = *entry;
+	resume(&kit, 9 * PAGE, W);
+	resume(&kit, 8 * PAGE, 0);
+	second = *entry;
+	*entry |= 1ull << 46;
+	past = past_of(&kit);
+	assert_in_range(past.count, 5, 8);
+	/* The last four: cleared, written, flushed, set; nothing of entry 9. */
+	assert_int_equal(past.recent[past.count - 1].event.kind, UMBRA_TRACE_SET_SPTE);
+	assert_int_equal(past.recent[past.count - 1].event.c, second);
+	assert_int_equal(past.recent[past.count - 2].event.kind, UMBRA_TRACE_FLUSH);
+	assert_int_equal(past.recent[past.count - 3].event.kind, UMBRA_TRACE_WRITE);
+	assert_int_equal(past.recent[past.count - 3].event.a, PT + 64);
+	assert_int_equal(past.recent[past.count - 4].event.kind, UMBRA_TRACE_SET_SPTE);
+	assert_int_equal(past.recent[past.count - 4].event.b, first);
+	assert_int_equal(past.recent[past.count - 4].event.c, gone);
+	for (unsigned i = 0; i < past.count; i++) {
+		if (past.recent[i].event.kind == UMBRA_TRACE_SET_SPTE)
+			assert_int_equal(past.recent[i].event.a, where);
+		if (past.recent[i].event.kind == UMBRA_TRACE_WRITE)
+			assert_int_equal(past.recent[i].event.a, PT + 64);
+	}
+	*entry = second;
+	/* More than is kept: the newest stay. */
+	for (uint64_t i = 0; i < 20; i++) {
+		write64(&kit, PT + 64, (20 + i) * PAGE | 7);
+		resume(&kit, 8 * PAGE, W);
+	}
+	second = *entry;
+	*entry |= 1ull << 46;
+	past = past_of(&kit);
+	assert_int_equal(past.count, 8);
+	assert_int_equal(past.recent[7].event.c, second);
+	assert_int_equal(past.recent[7].ago, 0);
+	*entry = second;
+	/* A finding about a page has the page's events; one about a count has none. */
+	at.page->hashed = 0;
+	past = past_of(&kit);
+	at.page->hashed = 1;
+	for (unsigned i = 0; i < past.count; i++)
+		assert_int_not_equal(past.recent[i].event.kind, UMBRA_TRACE_ROOT);
+	kit.vm->mmu.stats.pages_4k++;
+	assert_int_equal(past_of(&kit).count, 0);
+	kit.vm->mmu.stats.pages_4k--;
+	/* Long ago: forgotten. */
+	for (uint64_t i = 0; i < MMU_RECENT; i++) {
+		write64(&kit, PT + 72, i << 12 | 2);
+		write64(&kit, PT + 72, 0);
+	}
+	*entry |= 1ull << 46;
+	assert_int_equal(past_of(&kit).count, 0);
+	*entry = second;
+	assert_clean(&kit);
+	kit_close(&kit);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -543,6 +732,10 @@ int main(void)
 		cmocka_unit_test(i12_writable_state),
 		cmocka_unit_test(i13_counters),
 		cmocka_unit_test(i14_reserved),
+		cmocka_unit_test(i15_unsync),
+		cmocka_unit_test(i7_tracked),
+		cmocka_unit_test(i16_flushes_owed),
+		cmocka_unit_test(recent_events),
 		cmocka_unit_test(every_finding),
 	};
 

@@ -664,12 +664,14 @@ static void other_formats(void **unused)
 		assert_int_equal(kit_stats(&kit).mmu_unsync, 2); /* both quadrants */
 		put32(&kit, PT + 4 * 32, 40 * PAGE | 0x67);
 		put32(&kit, PT + 4 * 600, 41 * PAGE | 0x67);
-		put32(&kit, PT + 4 * 88, 42 * PAGE | 0x67); /* 600 - 512 */
 		umbra_vcpu_invlpg(kit.vcpu, (umbra_gva){600 * PAGE | 0xabcull << 32});
 		assert_int_equal(frame_at(&kit, 600 * PAGE), 0);
 		assert_int_equal(frame_at(&kit, GVA), frame_of(GVA));
+		resume(&kit, 600 * PAGE, W);
+		put32(&kit, PT + 4 * 88, 42 * PAGE | 0x67); /* 600 - 512: the other half's */
 		mov_cr3(&kit, PD);
 		assert_int_equal(frame_at(&kit, GVA), 0);
+		assert_int_equal(frame_at(&kit, 600 * PAGE), frame_of(41 * PAGE));
 		assert_clean(&kit);
 		kit_close(&kit);
 
