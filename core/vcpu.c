@@ -466,6 +466,29 @@ static bool take_exit(struct umbra_vcpu *vcpu, const struct umbra_exit *exit, st
 	}
 }
 
+/* S-28: global pages of any PCID go too, so every root that is kept counts. */
+static void sync_roots_at(struct umbra_vcpu *vcpu, umbra_gva gva)
+{
+	struct mmu *mmu = &vcpu->vm->mmu;
+	struct edit edit = {.mmu = mmu};
+	bool unsync = vcpu->root && vcpu->root->unsync_below;
+
+	for (unsigned i = 0; i < VCPU_PREVIOUS; i++)
+		unsync |= vcpu->previous[i] && vcpu->previous[i]->unsync_below;
+	if (!unsync)
+		return;
+	umbra_host_read_begin(mmu->host);
+	umbra_host_lock(mmu->host, UMBRA_LOCK_MMU, true);
+	if (vcpu->root)
+		sync_address(&edit, vcpu->space.mode, vcpu->root, gva);
+	for (unsigned i = 0; i < VCPU_PREVIOUS; i++)
+		if (vcpu->previous[i])
+			sync_address(&edit, vcpu->space.mode, vcpu->previous[i], gva);
+	tlb_commit(mmu, &edit.tlb);
+	umbra_host_unlock(mmu->host, UMBRA_LOCK_MMU, true);
+	umbra_host_read_end(mmu->host);
+}
+
 enum umbra_status umbra_vcpu_fault(struct umbra_vcpu *vcpu, const struct umbra_exit *exit,
 				   struct umbra_resolution *resolution)
 {
@@ -494,6 +517,9 @@ enum umbra_status umbra_vcpu_fault(struct umbra_vcpu *vcpu, const struct umbra_e
 	umbra_host_read_end(mmu->host);
 	if (status)
 		return status;
+	/* A #PF ends what was cached for its address (H-112). */
+	if (fault.event.kind == UMBRA_EVENT_PF)
+		sync_roots_at(vcpu, fault.event.gva);
 	*resolution = (struct umbra_resolution){
 		.verdict = fault.verdict,
 		.event = fault.event,
@@ -513,29 +539,6 @@ static bool canonical(const struct umbra_regs *regs, uint64_t gva)
 	unsigned unused = regs->cr4 & UMBRA_CR4_LA57 ? 7 : 16;
 
 	return (uint64_t)((int64_t)(gva << unused) >> unused) == gva;
-}
-
-/* S-28: global pages of any PCID go too, so every root that is kept counts. */
-static void sync_roots_at(struct umbra_vcpu *vcpu, umbra_gva gva)
-{
-	struct mmu *mmu = &vcpu->vm->mmu;
-	struct edit edit = {.mmu = mmu};
-	bool unsync = vcpu->root && vcpu->root->unsync_below;
-
-	for (unsigned i = 0; i < VCPU_PREVIOUS; i++)
-		unsync |= vcpu->previous[i] && vcpu->previous[i]->unsync_below;
-	if (!unsync)
-		return;
-	umbra_host_read_begin(mmu->host);
-	umbra_host_lock(mmu->host, UMBRA_LOCK_MMU, true);
-	if (vcpu->root)
-		sync_address(&edit, vcpu->space.mode, vcpu->root, gva);
-	for (unsigned i = 0; i < VCPU_PREVIOUS; i++)
-		if (vcpu->previous[i])
-			sync_address(&edit, vcpu->space.mode, vcpu->previous[i], gva);
-	tlb_commit(mmu, &edit.tlb);
-	umbra_host_unlock(mmu->host, UMBRA_LOCK_MMU, true);
-	umbra_host_read_end(mmu->host);
 }
 
 void umbra_vcpu_invlpg(struct umbra_vcpu *vcpu, umbra_gva gva)

@@ -158,7 +158,9 @@ static void follow_flags(struct duel *d, unsigned vcpu, const struct lab_access 
 
 		if (!bare || !umbra)
 			continue;
-		if (v->leaf && write && (side->end == LAB_DONE || crosses))
+		/* The second stage may exit after D was set, and the access then take
+		 * another way (U-5). */
+		if (v->leaf && write && (side->end == LAB_DONE || crosses || lab_is_tdp(d->lab)))
 			may |= ENTRY_D;
 		memcpy(&old, bare, size);
 		memcpy(&new, umbra, size);

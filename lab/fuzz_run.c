@@ -112,6 +112,7 @@ static bool open_duel(struct duel *d, const struct lab_config *config)
 	if (!d->lab)
 		return false;
 	d->lab->bug = on_bug;
+	d->lab->lax = true;
 	d->lab->context = d;
 	for (unsigned i = 0; i < d->program->vcpus; i++) {
 		d->bare[i] = model_cpu_new(d->mem, &bare);
@@ -425,7 +426,12 @@ static void do_add(struct duel *d, unsigned i, unsigned to)
 		.size = m->size,
 		.hva = d->lab->home[i][d->lab->at_home[i]].hva,
 	};
-	set_slot(d, &slot);
+	/* One that is tracked cannot be moved (S-45): it goes and comes. */
+	if (umbra_slot_set(d->lab->vm, &slot) != UMBRA_OK) {
+		umbra_slot_set(d->lab->vm, &(struct umbra_slot){.id = i});
+		excused(d);
+		set_slot(d, &slot);
+	}
 	bare_appear(d, i, to);
 	d->stale = ~0u;
 }

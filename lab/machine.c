@@ -396,6 +396,9 @@ static void emulate(struct lab *lab, const struct lab_access *access, struct lab
 			return;
 		}
 		if (t.event.kind != UMBRA_EVENT_NONE) {
+			/* A #PF that is delivered ends what was cached (H-112). */
+			if (t.event.kind == UMBRA_EVENT_PF)
+				umbra_vcpu_invlpg(lab->at->vcpu, t.event.gva);
 			side->end = LAB_EXCEPTION;
 			side->event = t.event;
 			return;
@@ -410,7 +413,7 @@ static void emulate(struct lab *lab, const struct lab_access *access, struct lab
 					  (place != LAB_NOTHING &&
 					   access->access & UMBRA_ACCESS_SHSTK);
 	}
-	if (!meant) {
+	if (!meant && !(lab->lax && lab_is_tdp(lab))) {
 		wrong(side,
 		      resolution->verdict == UMBRA_MMIO
 			      ? "verdict MMIO, but not for an address without memory"

@@ -57,6 +57,9 @@ struct lab {
 	struct lab_counts counts;
 	void (*found)(void *context, const struct lab_difference *difference);
 	void *context;
+	/** The guest leaves out flushes: its CPU may exit for an address that its tables no
+	 * longer give, and what is then emulated is the access as they are now. */
+	bool lax;
 	/** NULL, or told of a bug of Umbra; must not return. */
 	void (*bug)(struct lab *lab, const char *file, int line, const char *what);
 };
