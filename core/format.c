@@ -24,362 +24,210 @@
 #define PAGING_PS BIT(7)
 #define PAGING_XD BIT(63)
 
-/* SDM 3A tables 4-4 to 4-6, figure 4-4; APM 2 5.2.1, 5.2.2 */
-const struct format format_32 = {
-	.name = "32-bit",
-	.family = FORMAT_PAGING,
-	.top = 2,
-	.entry_bytes = 4,
-	.input_bits = 32,
-	.output_bits = 40, /* PSE-40: SDM 3A 4.3, APM 2 5.2.2 */
-	.read_bit = 0,
-	.write_bit = 1,
-	.user_bit = 2,
-	.exec_bit = 64,
-	.key_bit = 64,
-	.root_address = BITS(31, 12), /* SDM 3A table 4-3 */
-	.level =
-		{
-			[2] =
-				{
-					/* SDM 3A tables 4-4 (4M page), 4-5 (table) */
-					.shift = 22,
-					.bits = 10,
-					.present = PAGING_P,
-					.large = PAGING_PS,
-					.large_when = MODE_PSE,
-					.accessed = PAGING_A,
-					.dirty = PAGING_D,
-					.table_address = BITS(31, 12),
-					.leaf_address = BITS(31, 22),
-					.high = BITS(20, 13),
-					.high_shift = 32 - 13,
-					.high_when = MODE_PSE36,
-				},
-			[1] =
-				{
-					/* SDM 3A table 4-6 */
-					.shift = 12,
-					.bits = 10,
-					.present = PAGING_P,
-					.accessed = PAGING_A,
-					.dirty = PAGING_D,
-					.leaf_address = BITS(31, 12),
-				},
-		},
-	.rule =
-		{
-			/* SDM 3A table 4-4; PSE-40 ends at bit 20 */
-			{FORMAT_L(2), FORMAT_LEAF, MODE_PSE, 0, BIT(21)},
-			/* SDM 3A 4.3: the PAT bits where there is no PAT */
-			{FORMAT_L(2), FORMAT_LEAF, MODE_PSE | MODE_NO_PAT, 0, BIT(12)},
-			{FORMAT_L(1), FORMAT_LEAF, MODE_NO_PAT, 0, BIT(7)},
-		},
-};
-
-/* SDM 3A 4.4.1, tables 4-8 to 4-11; APM 2 5.2.3, 5.2.4 */
-const struct format format_pae = {
-	.name = "PAE",
-	.family = FORMAT_PAGING,
-	.top = 3,
-	.entry_bytes = 8,
-	.input_bits = 32,
-	.output_bits = 52,
-	.read_bit = 0,
-	.write_bit = 1,
-	.user_bit = 2,
-	.exec_bit = 63,
-	.exec_inverted = true,
-	.exec_when = MODE_NX,
-	.key_bit = 64,
-	.address_last = 62,
-	.root_registers = true,
-	.root_address = BITS(31, 5), /* SDM 3A table 4-7 */
-	.level =
-		{
-			[3] =
-				{
-					/* SDM 3A table 4-8 */
-					.shift = 30,
-					.bits = 2,
-					.present = PAGING_P,
-					.table_address = BITS(51, 12),
-					.grants_all = true,
-				},
-			[2] =
-				{
-					/* SDM 3A tables 4-9 (2M page), 4-10 (table) */
-					.shift = 21,
-					.bits = 9,
-					.present = PAGING_P,
-					.large = PAGING_PS,
-					.accessed = PAGING_A,
-					.dirty = PAGING_D,
-					.table_address = BITS(51, 12),
-					.leaf_address = BITS(51, 21),
-				},
-			[1] =
-				{
-					/* SDM 3A table 4-11 */
-					.shift = 12,
-					.bits = 9,
-					.present = PAGING_P,
-					.accessed = PAGING_A,
-					.dirty = PAGING_D,
-					.leaf_address = BITS(51, 12),
-				},
-		},
-	.rule =
-		{
-			/* SDM 3A table 4-8 */
-			{FORMAT_L(3), FORMAT_ANY, 0, 0, PAGING_XD | BITS(8, 5) | BITS(2, 1)},
-			/* SDM 3A table 4-9 */
-			{FORMAT_L(2), FORMAT_LEAF, 0, 0, BITS(20, 13)},
-			/* SDM 3A 4.4.2 */
-			{FORMAT_L(2) | FORMAT_L(1), FORMAT_ANY, 0, MODE_NX, PAGING_XD},
-		},
-};
-
-/* The levels that 4- and 5-level paging share. */
-#define LONG_LEVELS                                                                    \
-	[4] =                                                                          \
-		{                                                                      \
-			/* SDM 3A table 4-15 */                                        \
-			.shift = 39,                                                   \
-			.bits = 9,                                                     \
-			.present = PAGING_P,                                           \
-			.accessed = PAGING_A,                                          \
-			.table_address = BITS(51, 12),                                 \
-	},                                                                             \
-	[3] =                                                                          \
-		{                                                                      \
-			/* SDM 3A tables 4-16 (1G page), 4-17 (table) */               \
-			.shift = 30,                                                   \
-			.bits = 9,                                                     \
-			.present = PAGING_P,                                           \
-			.large = PAGING_PS,                                            \
-			.accessed = PAGING_A,                                          \
-			.dirty = PAGING_D,                                             \
-			.table_address = BITS(51, 12),                                 \
-			.leaf_address = BITS(51, 30),                                  \
-	},                                                                             \
-	[2] =                                                                          \
-		{                                                                      \
-			/* SDM 3A tables 4-18 (2M page), 4-19 (table) */               \
-			.shift = 21,                                                   \
-			.bits = 9,                                                     \
-			.present = PAGING_P,                                           \
-			.large = PAGING_PS,                                            \
-			.accessed = PAGING_A,                                          \
-			.dirty = PAGING_D,                                             \
-			.table_address = BITS(51, 12),                                 \
-			.leaf_address = BITS(51, 21),                                  \
-	},                                                                             \
-	[1] = {                                                                        \
-		/* SDM 3A table 4-20 */                                                \
-		.shift = 12,          .bits = 9,         .present = PAGING_P,          \
-		.accessed = PAGING_A, .dirty = PAGING_D, .leaf_address = BITS(51, 12), \
-	}
-
-#define LONG_ANY (FORMAT_L(5) | FORMAT_L(4) | FORMAT_L(3) | FORMAT_L(2) | FORMAT_L(1))
-
-#define LONG_RULES                                                                        \
-	/* SDM 3A tables 4-14, 4-15 */                                                    \
-	{FORMAT_L(5) | FORMAT_L(4), FORMAT_ANY, 0, 0,                                     \
-	 BIT(7)}, /* APM 2 figures 5-20, 5-21 (one MBZ field 8:7), H-30 */                \
-		{FORMAT_L(5) | FORMAT_L(4), FORMAT_ANY, MODE_BIT8_MBZ, 0,                 \
-		 BIT(8)}, /* SDM 3A 4.5.4: 1G pages by CPUID */                           \
-		{FORMAT_L(3), FORMAT_ANY, 0, MODE_1G, PAGING_PS}, /* SDM 3A table 4-16 */ \
-		{FORMAT_L(3), FORMAT_LEAF, 0, 0, BITS(29, 13)}, /* SDM 3A table 4-18 */   \
-		{FORMAT_L(2), FORMAT_LEAF, 0, 0, BITS(20, 13)},                           \
-	/* SDM 3A 4.5.4: XD if IA32_EFER.NXE = 0 */                                       \
-	{                                                                                 \
-		LONG_ANY, FORMAT_ANY, 0, MODE_NX, PAGING_XD                               \
-	}
-
-/* SDM 3A 4.5, APM 2 5.3 */
-const struct format format_4 = {
-	.name = "4-level",
-	.family = FORMAT_PAGING,
-	.top = 4,
-	.entry_bytes = 8,
-	.input_bits = 48,
-	.output_bits = 52,
-	.read_bit = 0,
-	.write_bit = 1,
-	.user_bit = 2,
-	.exec_bit = 63,
-	.exec_inverted = true,
-	.exec_when = MODE_NX,
-	.key_bit = 59, /* SDM 3A 4.6.2 */
-	.address_last = 51,
-	.root_address = BITS(51, 12), /* SDM 3A tables 4-12, 4-13 */
-	.level = {LONG_LEVELS},
-	.rule = {LONG_RULES},
-};
-
-const struct format format_5 = {
-	.name = "5-level",
-	.family = FORMAT_PAGING,
-	.top = 5,
-	.entry_bytes = 8,
-	.input_bits = 57,
-	.output_bits = 52,
-	.read_bit = 0,
-	.write_bit = 1,
-	.user_bit = 2,
-	.exec_bit = 63,
-	.exec_inverted = true,
-	.exec_when = MODE_NX,
-	.key_bit = 59,
-	.address_last = 51,
-	.root_address = BITS(51, 12),
-	.level =
-		{
-			[5] =
-				{
-					/* SDM 3A table 4-14 */
-					.shift = 48,
-					.bits = 9,
-					.present = PAGING_P,
-					.accessed = PAGING_A,
-					.table_address = BITS(51, 12),
-				},
-			LONG_LEVELS,
-		},
-	.rule = {LONG_RULES},
-};
-
 #define EPT_RWX BITS(2, 0)
 #define EPT_PS BIT(7)
 #define EPT_A BIT(8)
 #define EPT_D BIT(9)
 #define EPT_XU BIT(10) /* with mode-based execute control */
 
+#define L(n) FORMAT_L(n)
+#define ANY FORMAT_ANY
+#define LEAF FORMAT_LEAF
+#define TABLE FORMAT_TABLE
+
+/* One row a level or rule: people compare them with the manuals' tables by column. */
+/* clang-format off */
+
+/* ---- 32-bit paging: SDM 3A 4.3, figure 4-4; APM 2 5.2.1, 5.2.2 ---- */
+
+static const struct format_level levels_32[] = {
+	/* SDM 3A tables 4-4 (4M page), 4-5 (table) */
+	[2] = {.shift = 22, .bits = 10, .present = PAGING_P, .accessed = PAGING_A, .dirty = PAGING_D,
+	       .large = PAGING_PS, .large_when = MODE_PSE,
+	       .table_address = BITS(31, 12), .leaf_address = BITS(31, 22),
+	       .high = BITS(20, 13), .high_shift = 32 - 13, .high_when = MODE_PSE36},
+	/* SDM 3A table 4-6 */
+	[1] = {.shift = 12, .bits = 10, .present = PAGING_P, .accessed = PAGING_A, .dirty = PAGING_D,
+	       .leaf_address = BITS(31, 12)},
+};
+
+static const struct format_rule rules_32[] = {
+	/* levels	kinds	when			 unless   reserved */
+	{L(2),		LEAF,	MODE_PSE,		 0,	  BIT(21)},	/* SDM 3A table 4-4; PSE-40 ends at bit 20 */
+	{L(2),		LEAF,	MODE_PSE | MODE_NO_PAT,	 0,	  BIT(12)},	/* SDM 3A 4.3: PAT bits without PAT */
+	{L(1),		LEAF,	MODE_NO_PAT,		 0,	  BIT(7)},
+	{0},
+};
+
+/* ---- PAE paging: SDM 3A 4.4; APM 2 5.2.3, 5.2.4 ---- */
+
+static const struct format_level levels_pae[] = {
+	/* SDM 3A table 4-8 */
+	[3] = {.shift = 30, .bits = 2, .present = PAGING_P, .table_address = BITS(51, 12),
+	       .grants_all = true},
+	/* SDM 3A tables 4-9 (2M page), 4-10 (table) */
+	[2] = {.shift = 21, .bits = 9, .present = PAGING_P, .accessed = PAGING_A, .dirty = PAGING_D,
+	       .large = PAGING_PS, .table_address = BITS(51, 12), .leaf_address = BITS(51, 21)},
+	/* SDM 3A table 4-11 */
+	[1] = {.shift = 12, .bits = 9, .present = PAGING_P, .accessed = PAGING_A, .dirty = PAGING_D,
+	       .leaf_address = BITS(51, 12)},
+};
+
+static const struct format_rule rules_pae[] = {
+	/* levels	kinds	when	unless	 reserved */
+	{L(3),		ANY,	0,	0,	 PAGING_XD | BITS(8, 5) | BITS(2, 1)},	/* SDM 3A table 4-8 */
+	{L(2),		LEAF,	0,	0,	 BITS(20, 13)},				/* SDM 3A table 4-9 */
+	{L(2) | L(1),	ANY,	0,	MODE_NX, PAGING_XD},				/* SDM 3A 4.4.2 */
+	{0},
+};
+
+/* ---- 4- and 5-level paging: SDM 3A 4.5; APM 2 5.3 ---- */
+
+static const struct format_level levels_long[] = {
+	/* SDM 3A tables 4-14, 4-15 */
+	[5] = {.shift = 48, .bits = 9, .present = PAGING_P, .accessed = PAGING_A,
+	       .table_address = BITS(51, 12)},
+	[4] = {.shift = 39, .bits = 9, .present = PAGING_P, .accessed = PAGING_A,
+	       .table_address = BITS(51, 12)},
+	/* SDM 3A tables 4-16 (1G page), 4-17 (table) */
+	[3] = {.shift = 30, .bits = 9, .present = PAGING_P, .accessed = PAGING_A, .dirty = PAGING_D,
+	       .large = PAGING_PS, .table_address = BITS(51, 12), .leaf_address = BITS(51, 30)},
+	/* SDM 3A tables 4-18 (2M page), 4-19 (table) */
+	[2] = {.shift = 21, .bits = 9, .present = PAGING_P, .accessed = PAGING_A, .dirty = PAGING_D,
+	       .large = PAGING_PS, .table_address = BITS(51, 12), .leaf_address = BITS(51, 21)},
+	/* SDM 3A table 4-20 */
+	[1] = {.shift = 12, .bits = 9, .present = PAGING_P, .accessed = PAGING_A, .dirty = PAGING_D,
+	       .leaf_address = BITS(51, 12)},
+};
+
+static const struct format_rule rules_long[] = {
+	/* levels	kinds	when		unless	 reserved */
+	{L(5) | L(4),	ANY,	0,		0,	 BIT(7)},	/* SDM 3A tables 4-14, 4-15 */
+	{L(5) | L(4),	ANY,	MODE_BIT8_MBZ,	0,	 BIT(8)},	/* APM 2 figures 5-20, 5-21: one MBZ field 8:7, H-30 */
+	{L(3),		ANY,	0,		MODE_1G, PAGING_PS},	/* SDM 3A 4.5.4: 1G pages by CPUID */
+	{L(3),		LEAF,	0,		0,	 BITS(29, 13)},	/* SDM 3A table 4-16 */
+	{L(2),		LEAF,	0,		0,	 BITS(20, 13)},	/* SDM 3A table 4-18 */
+	{L(5) | L(4) | L(3) | L(2) | L(1),
+			ANY,	0,		MODE_NX, PAGING_XD},	/* SDM 3A 4.5.4: XD if IA32_EFER.NXE = 0 */
+	{0},
+};
+
+/* ---- EPT: SDM 3C 29.3 ---- */
+
+static const struct format_level levels_ept[] = {
+	/* SDM 3C tables 29-1, 29-2 */
+	[5] = {.shift = 48, .bits = 9, .present = EPT_RWX, .present_mbec = EPT_XU, .accessed = EPT_A,
+	       .table_address = BITS(51, 12)},
+	[4] = {.shift = 39, .bits = 9, .present = EPT_RWX, .present_mbec = EPT_XU, .accessed = EPT_A,
+	       .table_address = BITS(51, 12)},
+	/* SDM 3C tables 29-3 (1G page), 29-4 (table) */
+	[3] = {.shift = 30, .bits = 9, .present = EPT_RWX, .present_mbec = EPT_XU, .accessed = EPT_A,
+	       .dirty = EPT_D, .large = EPT_PS,
+	       .table_address = BITS(51, 12), .leaf_address = BITS(51, 30)},
+	/* SDM 3C tables 29-5 (2M page), 29-6 (table) */
+	[2] = {.shift = 21, .bits = 9, .present = EPT_RWX, .present_mbec = EPT_XU, .accessed = EPT_A,
+	       .dirty = EPT_D, .large = EPT_PS,
+	       .table_address = BITS(51, 12), .leaf_address = BITS(51, 21)},
+	/* SDM 3C table 29-7 */
+	[1] = {.shift = 12, .bits = 9, .present = EPT_RWX, .present_mbec = EPT_XU, .accessed = EPT_A,
+	       .dirty = EPT_D, .leaf_address = BITS(51, 12)},
+};
+
+static const struct format_rule rules_ept[] = {
+	/* levels	kinds	when	unless	 reserved */
+	{L(5) | L(4),	ANY,	0,	0,	 BITS(7, 3)},	/* SDM 3C tables 29-1, 29-2 */
+	{L(3) | L(2),	TABLE,	0,	0,	 BITS(6, 3)},	/* SDM 3C tables 29-4, 29-6 */
+	{L(3),		ANY,	0,	MODE_1G, EPT_PS},	/* SDM 3D A.10: 1G and 2M pages by */
+	{L(2),		ANY,	0,	MODE_2M, EPT_PS},	/* IA32_VMX_EPT_VPID_CAP */
+	{L(3),		LEAF,	0,	0,	 BITS(29, 12)},	/* SDM 3C tables 29-3, 29-5; bit 12 */
+	{L(2),		LEAF,	0,	0,	 BITS(20, 12)},	/* too: there is no PAT bit */
+	{0},
+};
+
 /*
  * SDM 3C 29.3.3.1: illegal are W without R (xwr = 010, 110), X without R (100)
- * unless the CPU has it, and the memory types 2, 3 and 7 in bits 5:3. Bit n
- * of the bitmaps: the low six bits may not be n (E-4). In entries that reference
- * a table bits 5:3 are reserved as a whole.
+ * unless the CPU has it, and the memory types 2, 3 and 7 in bits 5:3. Bit n of
+ * the bitmaps: the low six bits may not be n (E-4). In entries that reference a
+ * table bits 5:3 are reserved as a whole.
  */
 #define EPT_BAD_LOW6 0xff444444ffff4444ull
 #define EPT_BAD_LOW6_NOEXEC 0xff545454ffff5454ull
 
-#define EPT_LEVELS                                                         \
-	[4] =                                                              \
-		{                                                          \
-			/* SDM 3C table 29-2 */                            \
-			.shift = 39,        .bits = 9,                     \
-			.present = EPT_RWX, .present_mbec = EPT_XU,        \
-			.accessed = EPT_A,  .table_address = BITS(51, 12), \
-	},                                                                 \
-	[3] =                                                              \
-		{                                                          \
-			/* SDM 3C tables 29-3 (1G page), 29-4 (table) */   \
-			.shift = 30,                                       \
-			.bits = 9,                                         \
-			.present = EPT_RWX,                                \
-			.present_mbec = EPT_XU,                            \
-			.large = EPT_PS,                                   \
-			.accessed = EPT_A,                                 \
-			.dirty = EPT_D,                                    \
-			.table_address = BITS(51, 12),                     \
-			.leaf_address = BITS(51, 30),                      \
-	},                                                                 \
-	[2] =                                                              \
-		{                                                          \
-			/* SDM 3C tables 29-5 (2M page), 29-6 (table) */   \
-			.shift = 21,                                       \
-			.bits = 9,                                         \
-			.present = EPT_RWX,                                \
-			.present_mbec = EPT_XU,                            \
-			.large = EPT_PS,                                   \
-			.accessed = EPT_A,                                 \
-			.dirty = EPT_D,                                    \
-			.table_address = BITS(51, 12),                     \
-			.leaf_address = BITS(51, 21),                      \
-	},                                                                 \
-	[1] = {                                                            \
-		/* SDM 3C table 29-7 */                                    \
-		.shift = 12,                                               \
-		.bits = 9,                                                 \
-		.present = EPT_RWX,                                        \
-		.present_mbec = EPT_XU,                                    \
-		.accessed = EPT_A,                                         \
-		.dirty = EPT_D,                                            \
-		.leaf_address = BITS(51, 12),                              \
-	}
+/* ---- the formats ---- */
 
-#define EPT_RULES                                                                                 \
-	/* SDM 3C tables 29-1, 29-2 */                                                            \
-	{FORMAT_L(5) | FORMAT_L(4), FORMAT_ANY, 0, 0, BITS(7, 3)}, /* SDM 3C tables 29-4, 29-6 */ \
-		{FORMAT_L(3) | FORMAT_L(2), FORMAT_TABLE, 0, 0,                                   \
-		 BITS(6, 3)}, /* SDM 3D A.10: 1G and 2M pages by IA32_VMX_EPT_VPID_CAP */         \
-		{FORMAT_L(3), FORMAT_ANY, 0, MODE_1G, EPT_PS},                                    \
-		{FORMAT_L(2), FORMAT_ANY, 0, MODE_2M,                                             \
-		 EPT_PS}, /* SDM 3C tables 29-3, 29-5; bit 12 too, there is no PAT bit */         \
-		{FORMAT_L(3), FORMAT_LEAF, 0, 0, BITS(29, 12)},                                   \
-	{                                                                                         \
-		FORMAT_L(2), FORMAT_LEAF, 0, 0, BITS(20, 12)                                      \
-	}
+const struct format format_32 = {
+	.name = "32-bit", .family = FORMAT_PAGING, .top = 2, .entry_bytes = 4,
+	.input_bits = 32,
+	.output_bits = 40,		/* PSE-40: SDM 3A 4.3, APM 2 5.2.2 */
+	.read_bit = 0, .write_bit = 1, .user_bit = 2,
+	.exec_bit = 64, .key_bit = 64,	/* neither */
+	.root_address = BITS(31, 12),	/* SDM 3A table 4-3 */
+	.level = levels_32, .rule = rules_32,
+};
 
-/* SDM 3C 29.3 */
+const struct format format_pae = {
+	.name = "PAE", .family = FORMAT_PAGING, .top = 3, .entry_bytes = 8,
+	.input_bits = 32, .output_bits = 52,
+	.read_bit = 0, .write_bit = 1, .user_bit = 2,
+	.exec_bit = 63, .exec_inverted = true, .exec_when = MODE_NX,
+	.key_bit = 64,
+	.address_last = 62,
+	.root_registers = true,
+	.root_address = BITS(31, 5),	/* SDM 3A table 4-7 */
+	.level = levels_pae, .rule = rules_pae,
+};
+
+const struct format format_4 = {
+	.name = "4-level", .family = FORMAT_PAGING, .top = 4, .entry_bytes = 8,
+	.input_bits = 48, .output_bits = 52,
+	.read_bit = 0, .write_bit = 1, .user_bit = 2,
+	.exec_bit = 63, .exec_inverted = true, .exec_when = MODE_NX,
+	.key_bit = 59,			/* SDM 3A 4.6.2 */
+	.address_last = 51,
+	.root_address = BITS(51, 12),	/* SDM 3A tables 4-12, 4-13 */
+	.level = levels_long, .rule = rules_long,
+};
+
+const struct format format_5 = {
+	.name = "5-level", .family = FORMAT_PAGING, .top = 5, .entry_bytes = 8,
+	.input_bits = 57, .output_bits = 52,
+	.read_bit = 0, .write_bit = 1, .user_bit = 2,
+	.exec_bit = 63, .exec_inverted = true, .exec_when = MODE_NX,
+	.key_bit = 59,
+	.address_last = 51,
+	.root_address = BITS(51, 12),
+	.level = levels_long, .rule = rules_long,
+};
+
 const struct format format_ept4 = {
-	.name = "EPT-4",
-	.family = FORMAT_EPT,
-	.top = 4,
-	.entry_bytes = 8,
-	.input_bits = 48,
-	.output_bits = 52,
-	.read_bit = 0,
-	.write_bit = 1,
-	.user_bit = 10,
-	.user_when = MODE_MBEC,
+	.name = "EPT-4", .family = FORMAT_EPT, .top = 4, .entry_bytes = 8,
+	.input_bits = 48, .output_bits = 52,
+	.read_bit = 0, .write_bit = 1,
+	.user_bit = 10, .user_when = MODE_MBEC,
 	.exec_bit = 2,
-	.ad_when = MODE_AD, /* SDM 3C 29.3.5 */
+	.ad_when = MODE_AD,		/* SDM 3C 29.3.5 */
 	.key_bit = 64,
 	.address_last = 51,
-	.bad_low6 = EPT_BAD_LOW6,
-	.bad_low6_noexec = EPT_BAD_LOW6_NOEXEC,
-	.root_address = BITS(51, 12), /* SDM 3C table 25-9 */
-	.level = {EPT_LEVELS},
-	.rule = {EPT_RULES},
+	.bad_low6 = EPT_BAD_LOW6, .bad_low6_noexec = EPT_BAD_LOW6_NOEXEC,
+	.root_address = BITS(51, 12),	/* SDM 3C table 25-9 */
+	.level = levels_ept, .rule = rules_ept,
 };
 
 const struct format format_ept5 = {
-	.name = "EPT-5",
-	.family = FORMAT_EPT,
-	.top = 5,
-	.entry_bytes = 8,
-	.input_bits = 57,
-	.output_bits = 52,
-	.read_bit = 0,
-	.write_bit = 1,
-	.user_bit = 10,
-	.user_when = MODE_MBEC,
+	.name = "EPT-5", .family = FORMAT_EPT, .top = 5, .entry_bytes = 8,
+	.input_bits = 57, .output_bits = 52,
+	.read_bit = 0, .write_bit = 1,
+	.user_bit = 10, .user_when = MODE_MBEC,
 	.exec_bit = 2,
 	.ad_when = MODE_AD,
 	.key_bit = 64,
 	.address_last = 51,
-	.bad_low6 = EPT_BAD_LOW6,
-	.bad_low6_noexec = EPT_BAD_LOW6_NOEXEC,
+	.bad_low6 = EPT_BAD_LOW6, .bad_low6_noexec = EPT_BAD_LOW6_NOEXEC,
 	.root_address = BITS(51, 12),
-	.level =
-		{
-			[5] =
-				{
-					/* SDM 3C table 29-1 */
-					.shift = 48,
-					.bits = 9,
-					.present = EPT_RWX,
-					.present_mbec = EPT_XU,
-					.accessed = EPT_A,
-					.table_address = BITS(51, 12),
-				},
-			EPT_LEVELS,
-		},
-	.rule = {EPT_RULES},
+	.level = levels_ept, .rule = rules_ept,
 };
+
+/* clang-format on */
 
 const struct format *const format_all[] = {
 	&format_32, &format_pae, &format_4, &format_5, &format_ept4, &format_ept5, NULL,

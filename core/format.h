@@ -59,8 +59,6 @@ struct format_rule {
 	uint64_t mask;
 };
 
-#define FORMAT_RULES_MAX 12
-
 /** What becomes of an access that a mode of this family denies. */
 enum format_family {
 	FORMAT_PAGING, /* #PF, or NPF when it is a second stage */
@@ -122,8 +120,10 @@ struct format {
 	uint64_t bad_low6, bad_low6_noexec;
 	/** Mask of CR3/EPTP/nCR3 that is the root's address. */
 	uint64_t root_address;
-	struct format_level level[UMBRA_LEVEL_MAX + 1]; /* [1]..[top] */
-	struct format_rule rule[FORMAT_RULES_MAX]; /* until mask == 0 */
+	/** Levels [1]..[top]; formats that differ only in height share them. */
+	const struct format_level *level;
+	/** Until a mask of 0. */
+	const struct format_rule *rule;
 };
 
 /* The formats. No paging is no format: a space without mode is the identity. */

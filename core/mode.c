@@ -43,7 +43,7 @@ static uint64_t reserved(const struct mode *mode, unsigned level, unsigned kind)
 
 	if (format->address_last)
 		mask = bits(format->address_last, mode->maxphyaddr);
-	for (unsigned i = 0; i < FORMAT_RULES_MAX && format->rule[i].mask; i++) {
+	for (unsigned i = 0; format->rule[i].mask; i++) {
 		const struct format_rule *rule = &format->rule[i];
 
 		if ((rule->levels & FORMAT_L(level)) && (rule->kinds & kind) &&

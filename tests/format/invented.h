@@ -35,7 +35,7 @@ static const struct format format_invented = {
 	.address_last = 49,
 	.root_address = INVENTED_BITS(47, 14),
 	.level =
-		{
+		(const struct format_level[]){
 			[3] =
 				{
 					.shift = 33,
@@ -72,12 +72,13 @@ static const struct format format_invented = {
 				},
 		},
 	.rule =
-		{
+		(const struct format_rule[]){
 			{FORMAT_L(3), FORMAT_TABLE, 0, 0, 1 << 13},
 			{FORMAT_L(3), FORMAT_LEAF, 0, 0, INVENTED_BITS(32, 14)},
 			{FORMAT_L(2), FORMAT_LEAF, 0, 0, INVENTED_BITS(22, 14)},
 			{FORMAT_L(2), FORMAT_TABLE, MODE_PSE, 0, 1 << 12},
 			{FORMAT_L(1), FORMAT_ANY, 0, MODE_PSE, 1 << 9},
+			{0},
 		},
 };
 

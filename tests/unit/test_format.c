@@ -166,8 +166,8 @@ static void check_description(const struct format *f)
 			assert_int_equal(level->leaf_address & ((1ull << level->shift) - 1), 0);
 	}
 	assert_int_equal(f->level[1].shift, 12);
-	for (unsigned i = 0; i + 1 < FORMAT_RULES_MAX && f->rule[i + 1].mask; i++)
-		assert_int_not_equal(f->rule[i].mask, 0);
+	for (unsigned i = 0; f->rule[i].mask; i++)
+		assert_true(f->rule[i].levels && f->rule[i].kinds);
 }
 
 static void check_mode(const struct mode *m)
