@@ -229,6 +229,8 @@ static enum umbra_status track(struct mmu *mmu, umbra_gfn gfn, bool on)
 
 	if (!slot)
 		return UMBRA_ENOENT;
+	if (!on && !slot->tracked)
+		return UMBRA_EINVAL;
 	if (!slots_give_tracking(mmu, slot))
 		return UMBRA_ENOMEM;
 	count = &slot->tracked[gfn.v - slot->start.v];
