@@ -29,13 +29,15 @@ static const struct args_symbol cachings[] = {
 	{NULL, 0},
 };
 
+static const struct args_symbol audits[] = {{"end", 0}, {"every", 1}, {NULL, 0}};
+
 struct running {
 	struct out out;
 	struct common_options common;
 	struct regs_options regs;
 	struct setup setup[SETUPS_MAX];
 	unsigned setup_count;
-	uint64_t caching, sample, seed;
+	uint64_t caching, sample, seed, audit;
 	bool sample_given;
 	const char *source;
 	struct out_table table;
@@ -149,6 +151,7 @@ static enum cli_status trials(struct running *r, const struct guest *guest, unsi
 		.caching = caching,
 		.seed = r->seed,
 		.sample = r->sample,
+		.audit = r->audit,
 		.out = &r->out,
 	};
 	struct trial_result result;
@@ -260,6 +263,12 @@ int cmd_run(int argc, char **argv)
 		 .symbols = cachings,
 		 .number = &r.caching,
 		 .given = &caching_given},
+		{.name = "audit",
+		 .kind = ARGS_CHOICE,
+		 .metavar = "WHEN",
+		 .help = "check all invariants at the end, or after every fault (default end)",
+		 .symbols = audits,
+		 .number = &r.audit},
 		{.name = "sample",
 		 .kind = ARGS_NUMBER,
 		 .metavar = "N",

@@ -15,7 +15,7 @@
 #include <string.h>
 #include <time.h>
 
-#define TEXT_SIZE 1024
+#define TEXT_SIZE 2048
 
 struct watch {
 	const struct trial *trial;
@@ -58,6 +58,7 @@ static struct lab_config config_of(const struct trial *trial)
 	config.caching = trial->caching;
 	config.choices = trial->caching == MODEL_HOSTILE ? MODEL_SPECULATE : 0;
 	config.seed = trial->seed;
+	config.audit = trial->audit;
 	return config;
 }
 

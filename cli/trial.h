@@ -36,6 +36,8 @@ struct trial {
 	const struct setup *setup;
 	enum model_caching caching;
 	uint64_t seed, sample;
+	/** Audit after each fault, not only at the end. */
+	bool audit;
 	struct out *out;
 	/** What the progress bar says. */
 	const char *what;

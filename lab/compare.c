@@ -255,6 +255,8 @@ static void on_finding(void *context, const struct umbra_finding *finding)
 		.bare_value = finding->value,
 		.umbra_value = finding->other,
 		.umbra = {.what = finding->what},
+		.recent = finding->recent,
+		.recent_count = finding->recent_count,
 	};
 
 	compare_report(context, &difference);
@@ -418,6 +420,40 @@ static void access_text(const struct lab_access *access, char *to, size_t size)
 		 access->size, access->gva.v);
 }
 
+/* One line for each event of an entry's past. */
+static void recent_text(const struct lab_difference *d, char *text, size_t size)
+{
+	/* NULL: not about an entry. Each takes a, b, c, d (umbra_trace_kind). */
+	static const char *const format[UMBRA_TRACE_KINDS] = {
+		[UMBRA_TRACE_GET_PAGE] =
+			"get_page: gfn 0x%" PRIx64 " role 0x%" PRIx64 " table 0x%" PRIx64,
+		[UMBRA_TRACE_PREPARE_ZAP_PAGE] =
+			"prepare_zap_page: gfn 0x%" PRIx64 " role 0x%" PRIx64 " table 0x%" PRIx64
+			" entries %" PRIu64,
+		[UMBRA_TRACE_SET_SPTE] = "set_spte: at 0x%" PRIx64 " old 0x%" PRIx64
+					 " new 0x%" PRIx64 " level %" PRIu64,
+		[UMBRA_TRACE_WRITE] = "write: gpa 0x%" PRIx64 " bytes %" PRIu64 " entries %" PRIu64,
+		[UMBRA_TRACE_UNSYNC_PAGE] =
+			"unsync_page: gfn 0x%" PRIx64 " role 0x%" PRIx64 " table 0x%" PRIx64,
+		[UMBRA_TRACE_SYNC_PAGE] = "sync_page: gfn 0x%" PRIx64 " role 0x%" PRIx64
+					  " table 0x%" PRIx64 " changed %" PRIu64,
+		[UMBRA_TRACE_FLUSH] = "flush: gfn 0x%" PRIx64 " pages %" PRIu64,
+		[UMBRA_TRACE_ROOT] = "root: 0x%" PRIx64 " role 0x%" PRIx64 " gfn 0x%" PRIx64,
+	};
+
+	for (unsigned i = 0; i < d->recent_count; i++) {
+		const struct umbra_trace *e = &d->recent[i].event;
+		size_t used = strlen(text);
+
+		if (!format[e->kind])
+			continue;
+		used += (size_t)snprintf(text + used, size - used, "\n  -%-4" PRIu64 " ",
+					 d->recent[i].ago);
+		if (used < size)
+			snprintf(text + used, size - used, format[e->kind], e->a, e->b, e->c, e->d);
+	}
+}
+
 void lab_difference_print(const struct lab_difference *d, char *text, size_t size)
 {
 	char bare[256], umbra[256], access[128];
@@ -431,6 +467,7 @@ void lab_difference_print(const struct lab_difference *d, char *text, size_t siz
 	if (!strcmp(d->kind, "audit")) {
 		snprintf(text, size, "audit %s: %s\n  at 0x%" PRIx64 ": 0x%" PRIx64 ", 0x%" PRIx64,
 			 d->what, d->umbra.what, d->gpa.v, d->bare_value, d->umbra_value);
+		recent_text(d, text, size);
 		return;
 	}
 	side_text(d, &d->bare, bare, sizeof(bare));

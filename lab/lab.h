@@ -125,6 +125,9 @@ struct lab_difference {
 	uint64_t bare_value, umbra_value;
 	/** audit: the invariant. */
 	const char *what;
+	/** audit: what happened to the entry lately; good until @found returns. */
+	const struct umbra_recent *recent;
+	unsigned recent_count;
 };
 
 /** lab_on_difference - call @found for each difference. */
