@@ -28,6 +28,9 @@ struct run {
 	/** Instructions and bytes left. */
 	int64_t budget;
 	size_t memory;
+	/** The state, and the line at which memory ran out. */
+	lua_State *lua;
+	int line;
 	/** The error on its way up is a failed expectation. */
 	bool failed;
 };

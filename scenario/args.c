@@ -147,7 +147,7 @@ uint64_t api_size(lua_State *lua, int index, const char *key, uint64_t missing)
 	case 'M': value <<= 20; break;
 	case 'G': value <<= 30; break;
 	case 'T': value <<= 40; break;
-	default: text = "?";
+	default: value = 0;
 	}
 	if (!value || text[1])
 		luaL_error(lua, "%s: expected a size as \"4K\", \"2M\" or \"1G\"", key);

@@ -22,7 +22,7 @@
 #define BUDGET 20000000
 #define BUDGET_STEP 1000
 #define CALL_COST 500
-#define MEMORY (32u << 20)
+#define MEMORY (64u << 20)
 #define FILE_MAX (1u << 20)
 #define STRING_MAX (1u << 16)
 
@@ -58,6 +58,19 @@ static void hook(lua_State *lua, lua_Debug *debug)
 	spend(lua, BUDGET_STEP);
 }
 
+/* The line that runs, for an error that Lua cannot place itself. Allocates nothing. */
+static void note_line(struct run *run)
+{
+	lua_Debug debug;
+
+	run->line = 0;
+	for (int level = 0; run->lua && run->line <= 0 && lua_getstack(run->lua, level, &debug);
+	     level++) {
+		lua_getinfo(run->lua, "l", &debug);
+		run->line = debug.currentline;
+	}
+}
+
 /* Old size in @had, 0 for a new block (then it is a kind, not a size). */
 static void *allocate(void *context, void *block, size_t had, size_t want)
 {
@@ -71,8 +84,10 @@ static void *allocate(void *context, void *block, size_t had, size_t want)
 		run->memory += had;
 		return NULL;
 	}
-	if (want > had && want - had > run->memory)
+	if (want > had && want - had > run->memory) {
+		note_line(run);
 		return NULL;
+	}
 	new = realloc(block, want);
 	if (new)
 		run->memory = run->memory + had - want;
@@ -114,7 +129,7 @@ static int on_print(lua_State *lua)
 		luaL_addvalue(&text);
 	}
 	luaL_pushresult(&text);
-	if (run->story.to)
+	if (tell_is_on(&run->story))
 		fprintf(run->story.to, "     %s\n", lua_tostring(lua, -1));
 	return 0;
 }
@@ -124,6 +139,18 @@ static int on_expect(lua_State *lua)
 	api_begin(lua, NULL)->result->checks++;
 	if (!lua_toboolean(lua, 1))
 		return api_fail(lua, "%s", luaL_optstring(lua, 2, "expectation failed"));
+	return 0;
+}
+
+/* quiet(true): what follows is not told, quiet(false): it is. */
+static int on_quiet(lua_State *lua)
+{
+	struct run *run = api_begin(lua, NULL);
+
+	luaL_checktype(lua, 1, LUA_TBOOLEAN);
+	if (tell_is_on(&run->story) && lua_toboolean(lua, 1))
+		fprintf(run->story.to, "     ...\n");
+	run->story.quiet = lua_toboolean(lua, 1);
 	return 0;
 }
 
@@ -201,6 +228,7 @@ static void sandbox(lua_State *lua)
 	}
 	lua_register(lua, "print", on_print);
 	lua_register(lua, "expect", on_expect);
+	lua_register(lua, "quiet", on_quiet);
 	lua_getglobal(lua, "string");
 	lua_pushcfunction(lua, on_repeat);
 	lua_setfield(lua, -2, "rep");
@@ -254,6 +282,7 @@ static void say(struct run *run, const char *text)
 static void execute(struct run *run, const char *text, size_t size)
 {
 	lua_State *lua = lua_newstate(allocate, run);
+	char line[80];
 
 	if (!lua) {
 		run->result->end = SCENARIO_BAD;
@@ -261,6 +290,7 @@ static void execute(struct run *run, const char *text, size_t size)
 		return;
 	}
 	*(struct run **)lua_getextraspace(lua) = run;
+	run->lua = lua;
 	lua_pushcfunction(lua, run_script);
 	lua_pushlightuserdata(lua, (void *)(uintptr_t)text);
 	lua_pushinteger(lua, (lua_Integer)size);
@@ -268,7 +298,9 @@ static void execute(struct run *run, const char *text, size_t size)
 	case LUA_OK: break;
 	case LUA_ERRMEM:
 		run->result->end = SCENARIO_BAD;
-		say(run, "the script needs more than 32 MiB of memory");
+		snprintf(line, sizeof(line), "\1:%d: the script needs more than 64 MiB of memory",
+			 run->line);
+		say(run, line);
 		break;
 	default:
 		run->result->end = run->failed ? SCENARIO_FAILED : SCENARIO_BAD;

@@ -35,7 +35,7 @@ void tell_step(struct story *story, const char *format, ...)
 	va_list args;
 
 	story->step++;
-	if (!story->to)
+	if (!tell_is_on(story))
 		return;
 	fprintf(story->to, "%3u. %s", story->step, style(story, BOLD));
 	va_start(args, format);
@@ -48,7 +48,7 @@ void tell_line(struct story *story, const char *format, ...)
 {
 	va_list args;
 
-	if (!story->to)
+	if (!tell_is_on(story))
 		return;
 	fprintf(story->to, "       ");
 	va_start(args, format);
@@ -180,7 +180,7 @@ void tell_guest_walk(struct story *story, struct world_cpu *cpu, umbra_gva gva)
 	umbra_gpa table = {regs->cr3 & (mode == TABLES_PAE ? 0xffffffe0 : 0xffffffffff000ull)};
 	char text[256] = "";
 
-	if (!story->to || mode == TABLES_UNPAGED)
+	if (!tell_is_on(story) || mode == TABLES_UNPAGED)
 		return;
 	for (unsigned at = tables_top(mode); at; at--) {
 		struct tables tables = {.world = cpu->world, .mode = mode};
@@ -273,7 +273,7 @@ void tell_notes(struct story *story, const struct world *world)
 	unsigned listed = 0;
 	char text[160];
 
-	for (size_t i = 0; story->to && i < world->note_count; i++) {
+	for (size_t i = 0; tell_is_on(story) && i < world->note_count; i++) {
 		const struct note *note = &world->notes[i];
 
 		switch (note->kind) {
@@ -304,7 +304,7 @@ void tell_result(struct story *story, const struct world_access *access,
 {
 	char text[160], bare[160], value[48] = "";
 
-	if (!story->to)
+	if (!tell_is_on(story))
 		return;
 	if (access && !(access->access & UMBRA_ACCESS_WRITE) && result->umbra.end == WORLD_DONE &&
 	    !(access->access & UMBRA_ACCESS_FETCH))

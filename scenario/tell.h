@@ -16,8 +16,16 @@ struct story {
 	/** NULL: nothing is told. */
 	FILE *to;
 	bool colour;
+	/** Steps are counted but not told. */
+	bool quiet;
 	unsigned step;
 };
+
+/** tell_is_on - is anything told now? */
+static inline bool tell_is_on(const struct story *story)
+{
+	return story->to && !story->quiet;
+}
 
 /** tell_step - a numbered line, what is done now. */
 void tell_step(struct story *story, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -1,7 +1,9 @@
 -- SPDX-License-Identifier: MIT
 --
--- P-1, G-4: NPT with three, four and five levels under guests of every mode. What the
--- guest sees does not depend on the host's format, as long as the address fits.
+-- P-1, G-4: NPT has the format of the host's kernel, since CR4 stays as it is when the guest
+-- is entered: three levels on a PAE host, four or five on a 64-bit one. Any of them
+-- may lie under a guest of any mode. What the guest sees does not depend on the host's
+-- format, as long as the address fits.
 
 for _, levels in ipairs { 3, 4, 5 } do
   for _, mode in ipairs { "32pse", "pae", "4", "5" } do

@@ -1,0 +1,3 @@
+-- 3: assertion failed
+-- SPDX-License-Identifier: MIT
+assert(1 == 2)

@@ -1,0 +1,3 @@
+-- 3: size: expected a size as
+-- SPDX-License-Identifier: MIT
+umbra.vm {}:slot { base = 0, size = "4Q" }

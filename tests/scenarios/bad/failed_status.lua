@@ -1,0 +1,3 @@
+-- 1: expected EEXIST, saw OK
+-- SPDX-License-Identifier: MIT
+umbra.vm {}:slot { base = 0, size = "4K", error = "EEXIST" }

@@ -1,0 +1,9 @@
+-- 3: gva: expected an integer, got a fraction
+-- SPDX-License-Identifier: MIT
+local vm = umbra.vm { paging = "shadow" }
+vm:slot { base = 0, size = "4M" }
+local g = vm:tables("4")
+g:map(0x400000, 0x5000, "w")
+local cpu = vm:vcpu()
+cpu:start(g)
+cpu:read(1.5)

@@ -1,0 +1,3 @@
+-- 3: attempt to call a nil value (global 'pcall')
+-- SPDX-License-Identifier: MIT
+pcall(function() end)

@@ -1,0 +1,3 @@
+-- 3: attempt to call a nil value (method 'find')
+-- SPDX-License-Identifier: MIT
+local s = ("x"):find("(.-)*")

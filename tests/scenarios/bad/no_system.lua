@@ -1,0 +1,3 @@
+-- 3: attempt to index a nil value (global 'os')
+-- SPDX-License-Identifier: MIT
+os.execute("true")

@@ -1,0 +1,3 @@
+-- 3: what is thrown
+-- SPDX-License-Identifier: MIT
+error("what is thrown")
