@@ -30,6 +30,7 @@ static _Thread_local struct {
 	struct {
 		struct posix_host *host;
 		enum umbra_lock lock;
+		bool exclusive;
 	} held[HELD_MAX];
 } mine;
 
@@ -225,6 +226,7 @@ void umbra_host_lock(void *opaque, enum umbra_lock lock, bool exclusive)
 		pthread_rwlock_rdlock(&host->lock[lock]);
 	mine.held[mine.count].host = host;
 	mine.held[mine.count].lock = lock;
+	mine.held[mine.count].exclusive = exclusive;
 	mine.count++;
 }
 
@@ -233,13 +235,14 @@ void umbra_host_unlock(void *opaque, enum umbra_lock lock, bool exclusive)
 	struct posix_host *host = opaque;
 	unsigned i = mine.count;
 
-	(void)exclusive;
 	while (i && !(mine.held[i - 1].host == host && mine.held[i - 1].lock == lock))
 		i--;
 	if (!i) {
 		umbra_host_bug(host, __FILE__, __LINE__, "unlock of a lock that is not held");
 		return;
 	}
+	if (mine.held[i - 1].exclusive != exclusive)
+		umbra_host_bug(host, __FILE__, __LINE__, "unlock of another mode than the lock");
 	if (!host->single)
 		pthread_rwlock_unlock(&host->lock[lock]);
 	for (; i < mine.count; i++)
