@@ -758,6 +758,28 @@ static void s28_invlpg_elsewhere(void **unused)
 	kit_close(&kit);
 }
 
+/* H-112: a #PF of the guest ends what was kept for its address. */
+static void h112_injected_fault(void **unused)
+{
+	const uint64_t at = PT + GVA / PAGE * 8;
+	struct kit kit;
+
+	(void)unused;
+	open_long(&kit);
+	put64(&kit, at, GVA | 0x67 | NX);
+	put64(&kit, at + 64, (GVA + 8 * PAGE) | 0x67);
+	resume(&kit, GVA, W);
+	resume(&kit, GVA + 8 * PAGE, W);
+	guest_write(&kit, at, 40 * PAGE | 0x67 | NX);
+	guest_write(&kit, at + 64, 41 * PAGE | 0x67);
+	assert_int_equal(frame_at(&kit, GVA), frame_of(GVA));
+	assert_int_equal(touch(&kit, GVA, X).verdict, UMBRA_INJECT);
+	assert_int_equal(frame_at(&kit, GVA), 0);
+	assert_int_equal(frame_at(&kit, GVA + 8 * PAGE), frame_of(GVA + 8 * PAGE));
+	assert_clean(&kit);
+	kit_close(&kit);
+}
+
 /* H-132: what raises #GP; and that all types but 0 reach every root kept. */
 static void invpcid(void **unused)
 {
@@ -1509,6 +1531,7 @@ int main(void)
 		cmocka_unit_test(other_formats),
 		cmocka_unit_test(s28_previous_roots),
 		cmocka_unit_test(s28_invlpg_elsewhere),
+		cmocka_unit_test(h112_injected_fault),
 		cmocka_unit_test(invpcid),
 		cmocka_unit_test(mov_cr3_keep),
 		cmocka_unit_test(mov_cr3_twice),

@@ -154,6 +154,32 @@ static void vcpu_table(void **unused)
 	kit_close(&kit);
 }
 
+/* O-11: what hardware would have to apply for the guest, it has. */
+static void vcpu_features(void **unused)
+{
+	const uint32_t applied = UMBRA_CPU_SMEP | UMBRA_CPU_SMAP | UMBRA_CPU_PKU | UMBRA_CPU_PKS |
+				 UMBRA_CPU_SHSTK | UMBRA_CPU_LA57 | UMBRA_CPU_LM | UMBRA_CPU_NX |
+				 UMBRA_CPU_PAE;
+
+	(void)unused;
+	for (uint32_t bit = 1; bit; bit <<= 1) {
+		struct umbra_vm_config config = kit_config(UMBRA_PAGING_EPT);
+		struct umbra_cpu cpu = config.cpu;
+		struct umbra_vcpu *vcpu = NULL;
+		enum umbra_status status;
+		struct kit kit;
+
+		config.cpu.features &= ~bit;
+		kit_host(&kit, 1);
+		kit_vm(&kit, &config); /* with a vCPU that lacks it too */
+		cpu.features |= bit;
+		status = umbra_vcpu_create(kit.vm, &cpu, &vcpu);
+		assert_int_equal(status, bit & applied ? UMBRA_EINVAL : UMBRA_OK);
+		assert_int_equal(vcpu == NULL, !!(bit & applied));
+		kit_close(&kit);
+	}
+}
+
 /* H-11..H-14: what MOV CR refuses, is refused and changes nothing. */
 static void illegal_registers(void **unused)
 {
@@ -796,6 +822,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(config_table),
 		cmocka_unit_test(vcpu_table),
+		cmocka_unit_test(vcpu_features),
 		cmocka_unit_test(illegal_registers),
 		cmocka_unit_test(f22_f23_verdicts),
 		cmocka_unit_test(pin_answers),
