@@ -301,20 +301,20 @@ static uint64_t linear(struct maker *m, unsigned cpu)
 	}
 }
 
-static void step_access(struct maker *m)
+static void access_at(struct maker *m, unsigned cpu, uint64_t gva)
 {
 	static const uint8_t kinds[] = {
 		0, UMBRA_ACCESS_USER, 0, UMBRA_ACCESS_USER, UMBRA_ACCESS_AC, UMBRA_ACCESS_IMPLICIT,
 	};
 	static const uint8_t how[] = {FUZZ_READ, FUZZ_WRITE, FUZZ_WRITE, FUZZ_READ, FUZZ_FETCH};
-	struct fuzz_step s = {.vcpu = (uint8_t)vcpu(m)};
+	struct fuzz_step s = {.vcpu = (uint8_t)cpu};
 
 	s.op = how[below(m, sizeof(how))];
 	s.access = s.op == FUZZ_FETCH ? kinds[below(m, 2)] : kinds[below(m, sizeof(kinds))];
 	if (m->shstk && s.op != FUZZ_FETCH && chance(m, 8))
 		s.access = (uint8_t)(UMBRA_ACCESS_SHSTK | (s.access & UMBRA_ACCESS_USER));
 	s.size = (uint8_t)(1u << below(m, 4));
-	s.a = linear(m, s.vcpu) + (below(m, 32) << 3);
+	s.a = gva + (below(m, 32) << 3);
 	if (chance(m, 30))
 		s.a = (s.a & ~0xfffull) + 0xffd;
 	if (s.op == FUZZ_WRITE)
@@ -327,6 +327,13 @@ static void step_access(struct maker *m)
 	emit(m, s);
 }
 
+static void step_access(struct maker *m)
+{
+	const unsigned cpu = vcpu(m);
+
+	access_at(m, cpu, linear(m, cpu));
+}
+
 static void invlpg(struct maker *m, unsigned cpu, uint64_t gva)
 {
 	emit(m, (struct fuzz_step){.op = FUZZ_INVLPG, .vcpu = (uint8_t)cpu, .a = gva});
@@ -335,6 +342,79 @@ static void invlpg(struct maker *m, unsigned cpu, uint64_t gva)
 static void flush_all(struct maker *m, unsigned cpu)
 {
 	emit(m, (struct fuzz_step){.op = FUZZ_INVPCID, .vcpu = (uint8_t)cpu, .size = 2});
+}
+
+/* The guest's own store to a table, or a device's. */
+static void edit(struct maker *m, unsigned cpu, const struct target *t, uint64_t index,
+		 uint64_t value)
+{
+	if (chance(m, 4))
+		set(m, t->table, (unsigned)index, t->size, value);
+	else
+		emit(m, (struct fuzz_step){.op = FUZZ_WRITE,
+					   .vcpu = (uint8_t)cpu,
+					   .size = t->size,
+					   .a = WINDOW + PAGE(t->table) + index * t->size,
+					   .b = value});
+}
+
+/*
+ * Part of a tree is cut off, its leaves change, flushes pass it by, and it is linked
+ * again. What it maps must be fresh then.
+ */
+static void step_relink(struct maker *m)
+{
+	static const struct {
+		uint8_t table, size, child, leaves;
+		uint16_t index;
+		uint64_t gva;
+	} cuts[] = {
+		{2, 8, 8, 13, 1, GIB},    {8, 8, 13, 13, 0, GIB}, {3, 8, 4, 4, 0, 0},
+		{14, 8, 8, 13, 1, GIB},   {7, 8, 8, 13, 1, GIB},  {9, 4, 10, 10, 0, 0},
+		{9, 4, 11, 11, 256, GIB}, {2, 8, 8, 13, 1, GIB},
+	};
+	const unsigned cpu = vcpu(m), i = (unsigned)below(m, sizeof(cuts) / sizeof(cuts[0]));
+	const uint64_t link = TABLE(cuts[i].child) | P | (cuts[i].table == 7 ? 0 : W | U | A);
+	const struct target leaf = {.table = cuts[i].leaves, .level = 1, .size = cuts[i].size};
+	const uint64_t index = below(m, 4);
+
+	set(m, cuts[i].table, cuts[i].index, cuts[i].size, link);
+	edit(m, cpu, &leaf, index, entry(m, &leaf));
+	access_at(m, cpu, cuts[i].gva + PAGE(index));
+	edit(m, cpu, &leaf, below(m, 4), entry(m, &leaf));
+	set(m, cuts[i].table, cuts[i].index, cuts[i].size, 0);
+	edit(m, cpu, &leaf, index, entry(m, &leaf));
+	flush_all(m, cpu);
+	set(m, cuts[i].table, cuts[i].index, cuts[i].size, link);
+	access_at(m, cpu, cuts[i].gva + PAGE(index));
+	access_at(m, vcpu(m), cuts[i].gva + PAGE(index));
+}
+
+/* An edit seen through another root, and INVLPG there: both roots must know. */
+static void step_roots(struct maker *m)
+{
+	const unsigned cpu = vcpu(m);
+	const struct target leaf = {.table = 4, .level = 1, .size = 8};
+	const uint64_t index = below(m, 4), pcid = below(m, 2), keep = 1ull << 63;
+	struct fuzz_step s = {.op = FUZZ_CR3, .vcpu = (uint8_t)cpu};
+
+	if (m->mode[cpu] != GUEST_4)
+		return;
+	set(m, 14, 0, 8, TABLE(8) | P | W | U | A);
+	set(m, 8, 0, 8, TABLE(13) | P | W | U | A);
+	s.a = TABLE(0) | pcid | keep;
+	emit(m, s);
+	edit(m, cpu, &leaf, index, entry(m, &leaf));
+	access_at(m, cpu, PAGE(index));
+	edit(m, cpu, &leaf, index, entry(m, &leaf));
+	s.a = TABLE(1) | pcid | keep;
+	emit(m, s);
+	access_at(m, cpu, PAGE(index));
+	invlpg(m, cpu, PAGE(index));
+	s.a = TABLE(0) | pcid | keep;
+	emit(m, s);
+	access_at(m, cpu, PAGE(index));
+	access_at(m, cpu, PAGE(index));
 }
 
 static void step_edit(struct maker *m)
@@ -348,16 +428,12 @@ static void step_edit(struct maker *m)
 		t = &targets[below(m, TARGETS)];
 	index = t->first + below(m, t->count);
 	value = entry(m, t);
-	if (chance(m, 3))
-		set(m, t->table, (unsigned)index, t->size, value);
-	else
-		emit(m, (struct fuzz_step){.op = FUZZ_WRITE,
-					   .vcpu = (uint8_t)cpu,
-					   .size = t->size,
-					   .a = WINDOW + PAGE(t->table) + index * t->size,
-					   .b = value});
-	if (below(m, 4) >= m->discipline)
+	edit(m, cpu, t, index, value);
+	if (below(m, 4) >= m->discipline) {
+		for (uint64_t i = below(m, 4); t->level == 1 && i; i--)
+			access_at(m, chance(m, 4) ? vcpu(m) : cpu, t->gva + PAGE(index - t->first));
 		return;
+	}
 	for (unsigned i = 0; i < m->program->vcpus; i++) {
 		if (i != cpu && chance(m, 3))
 			continue;
@@ -464,8 +540,12 @@ static void step(struct maker *m)
 {
 	const uint64_t choice = below(m, 100);
 
-	if (choice < 52)
+	if (choice < 50)
 		step_access(m);
+	else if (choice < 51)
+		step_relink(m);
+	else if (choice < 52)
+		step_roots(m);
 	else if (choice < 78)
 		step_edit(m);
 	else if (choice < 91)

@@ -160,7 +160,9 @@ void translate_visit(struct model_cpu *cpu, uint64_t la, unsigned access,
 		     const struct model_visitor *visitor);
 /** translate_held - does a cached page give @gpa to this access, nothing left to set? */
 bool translate_held(struct model_cpu *cpu, uint64_t la, unsigned access, uint64_t gpa);
-/** translate_leaf_shift - size of the guest page that maps @la now; 0: none. */
+/** translate_leaf_shift - size of the guest page that maps @la now; 0: none; HIDDEN: its
+ * tables are where the second stage has nothing. */
+#define TRANSLATE_HIDDEN 63u
 unsigned translate_leaf_shift(struct model_cpu *cpu, uint64_t la);
 
 /* ---- control.c ---- */

@@ -75,8 +75,12 @@ static void drop_fragments(struct model_cpu *cpu, const struct selection *s, uin
 	for (uint32_t i = 0; i < c->used; i++) {
 		struct fact *f = &c->facts[i];
 
-		if (f->live && f->whole_shift == shift && f->shift < shift &&
-		    (f->page << f->shift) >> shift == la >> shift && selected(s, f))
+		/* INVLPG does not walk: what the second stage hides may be large still. */
+		if (shift == TRANSLATE_HIDDEN ? f->whole_shift <= 12 : f->whole_shift != shift)
+			continue;
+		if (f->live && f->shift < f->whole_shift &&
+		    (f->page << f->shift) >> f->whole_shift == la >> f->whole_shift &&
+		    selected(s, f))
 			cache_drop(c, f);
 	}
 }

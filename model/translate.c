@@ -836,5 +836,9 @@ unsigned translate_leaf_shift(struct model_cpu *cpu, uint64_t la)
 	start(&x, cpu, la, 0);
 	x.set = &set;
 	walk_from_root(&x);
+	for (unsigned i = 0; i < set.count; i++)
+		if (set.r[i].event.kind != UMBRA_EVENT_NONE &&
+		    set.r[i].event.kind != UMBRA_EVENT_PF)
+			return TRANSLATE_HIDDEN;
 	return x.leaf_shift;
 }
