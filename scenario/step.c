@@ -13,7 +13,8 @@
  * nothing. So a hostile CPU shows what somebody forgot.
  *
  * The bare CPU is strict, so it says what a guest that flushes properly must see.
- * The judge is hostile, does the same and is asked first what else it might do.
+ * The judge is hostile, does the same and is asked first what else it might do; it
+ * has also cached all that it could speculatively (world_begin).
  */
 #include <string.h>
 
@@ -305,6 +306,7 @@ void world_access(struct world_cpu *cpu, const struct world_access *access,
 		  struct world_result *result)
 {
 	*result = (struct world_result){0};
+	cpu->used[cpu->used_count++ % WORLD_USED] = access->gva;
 	umbra_access(cpu, access, &result->umbra);
 	result->legal = explained(cpu, access, &result->umbra);
 	bare_access(cpu, access, &result->bare);

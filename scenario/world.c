@@ -66,6 +66,12 @@ struct note *world_note(struct world *world, enum note_kind kind)
 void world_begin(struct world *world)
 {
 	world->note_count = 0;
+	for (unsigned i = 0; i < world->cpu_count; i++) {
+		struct world_cpu *cpu = &world->cpu[i];
+
+		for (unsigned k = 0; k < cpu->used_count && k < WORLD_USED; k++)
+			model_gather(cpu->judge, cpu->used[k], NULL);
+	}
 }
 
 void world_mark(struct world *world)

@@ -19,6 +19,7 @@
 
 #define WORLD_SLOTS 32
 #define WORLD_CPUS 4
+#define WORLD_USED 32
 /** Rounds through Umbra's fault path before an access counts as stuck. */
 #define WORLD_ROUNDS 64
 /** Guest memory of a VM. */
@@ -114,6 +115,9 @@ struct world_cpu {
 	/** Entered once; must load its root again; AMD's TLB_CONTROL of the next entry. */
 	bool entered, stale;
 	uint8_t tlb_control;
+	/** Pages it has used last, which the judge may know ahead of time. */
+	umbra_gva used[WORLD_USED];
+	unsigned used_count;
 };
 
 struct world {
@@ -167,7 +171,8 @@ bool world_peek(struct world *world, umbra_gpa gpa, void *bytes, size_t size);
 /** world_bare_at - the bare machine's byte, or NULL. */
 uint8_t *world_bare_at(struct world *world, umbra_gpa gpa);
 
-/** world_begin - a step begins: forget the notes. */
+/** world_begin - a step begins: forget the notes, and let the judges cache what a CPU
+ * could have cached speculatively by now. */
 void world_begin(struct world *world);
 void world_mark(struct world *world);
 
