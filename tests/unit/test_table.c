@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_table.c - what goes when frames go: exactly the leaves and mirrors of them.
+ */
+#include "tests/unit/guest.h"
+
+#define PAGE 4096ull
+#define MEG (1ull << 20)
+#define PML4 0x1000ull
+#define PDPT 0x2000ull
+#define PD 0x3000ull
+#define PT 0x4000ull
+
+#define R UMBRA_ACCESS_READ
+#define W UMBRA_ACCESS_WRITE
+
+static void zap(struct kit *kit, uint64_t start, uint64_t pages)
+{
+	struct mmu *mmu = &kit->vm->mmu;
+	struct edit edit = {.mmu = mmu};
+
+	umbra_host_lock(mmu->host, UMBRA_LOCK_MMU, true);
+	table_zap_frames(&edit, (umbra_gfn){start}, pages);
+	tlb_commit(mmu, &edit.tlb);
+	umbra_host_unlock(mmu->host, UMBRA_LOCK_MMU, true);
+	assert_clean(kit);
+}
+
+static void open_shadow(struct kit *kit)
+{
+	const struct umbra_regs long_mode = {
+		.cr0 = UMBRA_CR0_PE | UMBRA_CR0_PG | UMBRA_CR0_WP,
+		.cr3 = PML4,
+		.cr4 = UMBRA_CR4_PAE,
+		.efer = UMBRA_EFER_LME | UMBRA_EFER_LMA | UMBRA_EFER_NXE,
+	};
+	struct umbra_vm_config config = kit_config(UMBRA_PAGING_SHADOW);
+	struct umbra_root root;
+
+	config.no_prefetch = true;
+	kit_open(kit, &config, 1);
+	put64(kit, PML4, PDPT | 7);
+	put64(kit, PDPT, PD | 7);
+	put64(kit, PD, PT | 7);
+	for (uint64_t i = 0; i < 512; i++)
+		put64(kit, PT + 8 * i, i * PAGE | 7);
+	assert_int_equal(umbra_vcpu_set_regs(kit->vcpu, &long_mode, true), UMBRA_OK);
+	assert_int_equal(umbra_vcpu_load(kit->vcpu, &root), UMBRA_OK);
+}
+
+/* A frame's mirror goes with it; its neighbours' do not. */
+static void mirrors(void **unused)
+{
+	const uint64_t page_count = 4; /* PML4, PDPT, PD, PT */
+	struct kit kit;
+
+	(void)unused;
+	open_shadow(&kit);
+	for (uint64_t gfn = 30; gfn < 34; gfn++)
+		resume(&kit, gfn * PAGE, W);
+	assert_int_equal(kit_stats(&kit).mmu_shadow_pages, page_count);
+	zap(&kit, 0, 1);
+	zap(&kit, 5, 20);
+	assert_int_equal(kit_stats(&kit).mmu_shadow_pages, page_count);
+	assert_int_equal(kit_stats(&kit).pages_4k, 4);
+	/* Leaves: half-open. */
+	zap(&kit, 31, 2);
+	assert_true(look(&kit, 30 * PAGE).leaf);
+	assert_false(look(&kit, 31 * PAGE).leaf);
+	assert_false(look(&kit, 32 * PAGE).leaf);
+	assert_true(look(&kit, 33 * PAGE).leaf);
+	assert_int_equal(kit_stats(&kit).mmu_shadow_pages, page_count);
+	/* PT, the frame alone. */
+	zap(&kit, PT / PAGE, 1);
+	assert_int_equal(kit_stats(&kit).mmu_shadow_pages, page_count - 1);
+	assert_int_equal(look(&kit, 30 * PAGE).at.page->role.level, 2);
+	kit_close(&kit);
+}
+
+/* A large leaf goes if any frame of it does. */
+static void large_leaves(void **unused)
+{
+	struct umbra_vm_config config = kit_config(UMBRA_PAGING_EPT);
+	struct kit kit;
+
+	(void)unused;
+	kit_open(&kit, &config, 2);
+	for (unsigned i = 1; i < 4; i++)
+		assert_int_equal(resume(&kit, i * 2 * MEG, W), 2);
+	zap(&kit, 512 - 7, 7);
+	zap(&kit, 2048, 7);
+	assert_int_equal(kit_stats(&kit).pages_2m, 3);
+	zap(&kit, 1024 + 511, 1);
+	assert_true(look(&kit, 2 * MEG).leaf);
+	assert_false(look(&kit, 4 * MEG).leaf);
+	assert_true(look(&kit, 6 * MEG).leaf);
+	zap(&kit, 1024, 513);
+	assert_true(look(&kit, 2 * MEG).leaf);
+	assert_false(look(&kit, 6 * MEG).leaf);
+	zap(&kit, 1023, 1);
+	assert_int_equal(kit_stats(&kit).pages_2m, 0);
+	kit_close(&kit);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(mirrors),
+		cmocka_unit_test(large_leaves),
+	};
+
+	return cmocka_run_group_tests_name("table", tests, NULL, NULL);
+}
