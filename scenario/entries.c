@@ -26,6 +26,7 @@ void world_describe(const struct world *world, uint64_t value, unsigned level,
 		entry->writable = value & 2;
 		entry->executable = value & 4;
 		entry->user = mbec ? value >> 10 & 1 : true;
+		entry->no_users = !mbec;
 	} else {
 		entry->present = value & 1;
 		entry->writable = value & 2;

@@ -108,8 +108,11 @@ const char *tell_entry(const struct world_entry *e, char *text, size_t size)
 	else if (!e->mapped)
 		snprintf(text, size, "memory that is not the guest's");
 	else
-		snprintf(text, size, "gpa 0x%" PRIx64 " R%c%c%c%s", e->gpa.v,
-			 e->writable ? 'W' : '-', e->executable ? 'X' : '-', e->user ? 'U' : '-',
+		snprintf(text, size, "gpa 0x%" PRIx64 " R%c%c%s%s", e->gpa.v,
+			 e->writable ? 'W' : '-', e->executable ? 'X' : '-',
+			 e->no_users ? ""
+			 : e->user   ? "U"
+				     : "-",
 			 e->level == 3   ? " 1G"
 			 : e->level == 2 ? " 2M"
 					 : "");
@@ -306,8 +309,9 @@ void tell_result(struct story *story, const struct world_access *access,
 
 	if (!tell_is_on(story))
 		return;
-	if (access && !(access->access & UMBRA_ACCESS_WRITE) && result->umbra.end == WORLD_DONE &&
-	    !(access->access & UMBRA_ACCESS_FETCH))
+	if (access && !(access->access & UMBRA_ACCESS_WRITE) &&
+	    !(access->access & UMBRA_ACCESS_FETCH) &&
+	    (result->umbra.end == WORLD_DONE || result->umbra.end == WORLD_ESCAPED))
 		snprintf(value, sizeof(value), ", value 0x%" PRIx64, result->umbra.value);
 	if (!access && result->umbra.end == WORLD_DONE && result->bare.end == WORLD_DONE)
 		return;

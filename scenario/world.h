@@ -202,6 +202,8 @@ const struct umbra_regs *world_regs(const struct world_cpu *cpu);
 
 struct world_entry {
 	bool present, leaf, writable, user, executable;
+	/** EPT without MBEC knows no users; .user is true then. */
+	bool no_users;
 	uint8_t level;
 	uint64_t value;
 	/** Leaf: where it leads, in the guest's terms; mapped false: nowhere there. */
