@@ -67,6 +67,8 @@ void posix_host_free(struct posix_host *host)
 {
 	if (!host)
 		return;
+	if (mine.sections || mine.count)
+		umbra_host_bug(host, __FILE__, __LINE__, "host freed under a lock or in a section");
 	posix_reclaim(host);
 	for (unsigned i = 0; i < POSIX_POOL_COUNT; i++)
 		pool_close(&host->pool[i]);
