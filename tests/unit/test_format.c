@@ -161,11 +161,14 @@ static void check_description(const struct format *f)
 					 (level->table_address | level->leaf_address),
 				 0);
 		assert_int_equal(level->accessed & level->dirty, 0);
+		/* H-9: no MAXPHYADDR exceeds 52. */
+		assert_int_equal((level->table_address | level->leaf_address) >> 52, 0);
 		/* A leaf's frame has no bits below its size. */
 		if (level->leaf_address)
 			assert_int_equal(level->leaf_address & ((1ull << level->shift) - 1), 0);
 	}
 	assert_int_equal(f->level[1].shift, 12);
+	assert_int_equal(f->root_address >> 52, 0);
 	for (unsigned i = 0; f->rule[i].mask; i++)
 		assert_true(f->rule[i].levels && f->rule[i].kinds);
 }

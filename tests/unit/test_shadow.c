@@ -491,6 +491,35 @@ static void g48_emulate_with_smap_or_keys(void **unused)
 	}
 }
 
+/* G-48, H-53: without WP a key's WD does not stop a supervisor; hardware, with WP, would. */
+static void g48_write_disabled_key(void **unused)
+{
+	struct umbra_regs regs = long_mode;
+	struct kit kit;
+
+	(void)unused;
+	for (unsigned user = 0; user < 2; user++) {
+		for (unsigned bit = 9; bit < 14; bit++) {
+			open_long(&kit, 1);
+			put64(&kit, PT + 64, 8 * PAGE | (user ? 7 : 3) | 5ull << 59);
+			regs.cr0 = long_mode.cr0 & ~UMBRA_CR0_WP;
+			regs.cr4 = long_mode.cr4 | (user ? UMBRA_CR4_PKE : UMBRA_CR4_PKS);
+			regs.pkru = user ? 1u << bit : 0;
+			regs.pkrs = user ? 0 : 1u << bit;
+			enter(&kit, &regs);
+			if (bit == 10) { /* AD */
+				assert_int_equal(touch(&kit, 8 * PAGE, W).verdict, UMBRA_INJECT);
+			} else if (bit == 11) { /* WD */
+				assert_int_equal(touch(&kit, 8 * PAGE, W).verdict, UMBRA_EMULATE);
+			} else {
+				resume(&kit, 8 * PAGE, W);
+				assert_true(look(&kit, 8 * PAGE).acc & ACC_WRITE);
+			}
+			kit_close(&kit);
+		}
+	}
+}
+
 /* H-53, core bug: leaves made without keys are not used once keys act. */
 static void h53_keys(void **unused)
 {
@@ -1059,6 +1088,7 @@ int main(void)
 		cmocka_unit_test(g38_dirty),
 		cmocka_unit_test(g48_a11_two_states),
 		cmocka_unit_test(g48_emulate_with_smap_or_keys),
+		cmocka_unit_test(g48_write_disabled_key),
 		cmocka_unit_test(h53_keys),
 		cmocka_unit_test(h54_shadow_stack),
 		cmocka_unit_test(r33_pae_registers),

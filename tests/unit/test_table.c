@@ -102,11 +102,86 @@ static void large_leaves(void **unused)
 	kit_close(&kit);
 }
 
+static struct umbra_trace last[UMBRA_TRACE_KINDS];
+
+static void tell(void *context, const struct umbra_trace *event)
+{
+	(void)context;
+	last[event->kind] = *event;
+}
+
+static void expect_trace(enum umbra_trace_kind kind, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
+{
+	assert_int_equal(last[kind].kind, kind);
+	assert_int_equal(last[kind].a, a);
+	assert_int_equal(last[kind].b, b);
+	assert_int_equal(last[kind].c, c);
+	assert_int_equal(last[kind].d, d);
+}
+
+/* What host.h says of the trace. */
+static void trace(void **unused)
+{
+	const struct posix_calls calls = {.trace = tell};
+	struct umbra_vm_config config = kit_config(UMBRA_PAGING_EPT);
+	struct umbra_root root;
+	struct page *page;
+	struct kit kit;
+
+	(void)unused;
+	config.trace = true;
+	kit_open(&kit, &config, 1);
+	posix_set_calls(kit.host, &calls);
+	memset(last, 0, sizeof(last));
+	assert_int_equal(umbra_vcpu_load(kit.vcpu, &root), UMBRA_OK);
+	page = kit.vcpu->root;
+	expect_trace(UMBRA_TRACE_ROOT, page->hpa.v, page->role.word, 0, 0);
+	for (unsigned i = 0; i < 3; i++)
+		resume(&kit, 2 * MEG + i * PAGE, W);
+	page = look(&kit, 2 * MEG).at.page;
+	expect_trace(UMBRA_TRACE_GET_PAGE, 512, page->role.word, page->hpa.v, 1);
+	expect_trace(UMBRA_TRACE_SET_SPTE, page->hpa.v + 16, table_empty(&kit.vm->mmu, page),
+		     look(&kit, 2 * MEG + 2 * PAGE).entry, 1);
+	umbra_vm_zap_all(kit.vm);
+	expect_trace(UMBRA_TRACE_FLUSH, 0, 0, 0, 0);
+	kit_close(&kit);
+}
+
+/* I-10, T-6: a TDP table that nothing leads to any more is gone, and what is below it. */
+static void orphans(void **unused)
+{
+	struct umbra_vm_config config = kit_config(UMBRA_PAGING_NPT);
+	struct mmu *mmu;
+	struct kit kit;
+
+	(void)unused;
+	kit_open(&kit, &config, 1);
+	mmu = &kit.vm->mmu;
+	for (unsigned i = 0; i < 3; i++) {
+		struct edit edit = {.mmu = mmu};
+
+		resume(&kit, 2 * MEG, W);
+		resume(&kit, 4 * MEG, W);
+		assert_int_equal(kit_stats(&kit).mmu_shadow_pages, 5);
+		umbra_host_lock(mmu->host, UMBRA_LOCK_MMU, true);
+		assert_true(table_clear(&edit, (struct table_at){kit.vcpu->root, 0}));
+		assert_false(table_clear(&edit, (struct table_at){kit.vcpu->root, 0}));
+		tlb_commit(mmu, &edit.tlb);
+		umbra_host_unlock(mmu->host, UMBRA_LOCK_MMU, true);
+		assert_int_equal(kit_stats(&kit).mmu_shadow_pages, 1);
+		assert_int_equal(kit_stats(&kit).pages_4k, 0);
+		assert_clean(&kit);
+	}
+	kit_close(&kit);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(mirrors),
 		cmocka_unit_test(large_leaves),
+		cmocka_unit_test(trace),
+		cmocka_unit_test(orphans),
 	};
 
 	return cmocka_run_group_tests_name("table", tests, NULL, NULL);

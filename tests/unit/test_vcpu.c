@@ -172,13 +172,36 @@ static void h91_nested_host(void **unused)
 	}
 }
 
+/* H-132: INVPCID refuses what is not canonical, and only long mode has such addresses. */
+static void h132_invpcid(void **unused)
+{
+	const struct umbra_vm_config config = kit_config(UMBRA_PAGING_SHADOW);
+	const struct umbra_regs flat = {.cr0 = UMBRA_CR0_PE | UMBRA_CR0_PG};
+	const umbra_gva odd = {1ull << 47};
+	struct kit kit;
+
+	(void)unused;
+	kit_open(&kit, &config, 1);
+	assert_int_equal(set(&kit, &long_mode), UMBRA_OK);
+	assert_int_equal(umbra_vcpu_invpcid(kit.vcpu, 0, 0, odd), UMBRA_EINVAL);
+	assert_int_equal(umbra_vcpu_invpcid(kit.vcpu, 1, 0, odd), UMBRA_OK);
+	assert_int_equal(umbra_vcpu_invpcid(kit.vcpu, 0, 0, (umbra_gva){-1ull << 47}), UMBRA_OK);
+	assert_int_equal(umbra_vcpu_invpcid(kit.vcpu, 4, 0, (umbra_gva){0}), UMBRA_EINVAL);
+	assert_int_equal(umbra_vcpu_invpcid(kit.vcpu, 2, 4096, (umbra_gva){0}), UMBRA_EINVAL);
+	for (unsigned type = 0; type < 4; type++)
+		assert_int_equal(umbra_vcpu_invpcid(kit.vcpu, type, 5, (umbra_gva){0}),
+				 type < 2 ? UMBRA_EINVAL : UMBRA_OK);
+	assert_int_equal(set(&kit, &flat), UMBRA_OK);
+	assert_int_equal(umbra_vcpu_invpcid(kit.vcpu, 0, 0, odd), UMBRA_OK);
+	kit_close(&kit);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(h13_cr4_bits),
-		cmocka_unit_test(h14_efer_and_cr3),
-		cmocka_unit_test(g49_hardware_registers),
-		cmocka_unit_test(h91_nested_host),
+		cmocka_unit_test(h13_cr4_bits),           cmocka_unit_test(h14_efer_and_cr3),
+		cmocka_unit_test(g49_hardware_registers), cmocka_unit_test(h91_nested_host),
+		cmocka_unit_test(h132_invpcid),
 	};
 
 	return cmocka_run_group_tests_name("vcpu", tests, NULL, NULL);
