@@ -169,26 +169,35 @@ static void set(struct maker *m, unsigned table, unsigned index, unsigned size, 
 				   .b = value});
 }
 
-static void make_tables(struct maker *m)
-{
-	static const uint16_t links[][4] = {
-		/* table, index, size, child */
-		{0, 0, 8, 2},   {0, 256, 8, 2},   {1, 0, 8, 14}, {1, 256, 8, 2}, {2, 0, 8, 3},
-		{2, 1, 8, 8},   {14, 0, 8, 3},    {14, 1, 8, 8}, {3, 0, 8, 4},   {3, 1, 8, 5},
-		{8, 0, 8, 13},  {6, 0, 8, 0},     {6, 1, 8, 1},  {9, 0, 4, 10},  {9, 256, 4, 11},
-		{12, 0, 4, 10}, {12, 256, 4, 10},
-	};
+static const uint16_t links[][4] = {
+	/* table, index, size, child */
+	{0, 0, 8, 2},   {0, 256, 8, 2},   {1, 0, 8, 14}, {1, 256, 8, 2}, {2, 0, 8, 3},
+	{2, 1, 8, 8},   {14, 0, 8, 3},    {14, 1, 8, 8}, {3, 0, 8, 4},   {3, 1, 8, 5},
+	{8, 0, 8, 13},  {6, 0, 8, 0},     {6, 1, 8, 1},  {9, 0, 4, 10},  {9, 256, 4, 11},
+	{12, 0, 4, 10}, {12, 256, 4, 10},
+};
 
+/* The ways to the leaves and windows of one format, as they were. */
+static void make_links(struct maker *m, unsigned size)
+{
 	for (unsigned i = 0; i < sizeof(links) / sizeof(links[0]); i++)
-		set(m, links[i][0], links[i][1], links[i][2], TABLE(links[i][3]) | P | W | U | A);
+		if (links[i][2] == size)
+			set(m, links[i][0], links[i][1], size, TABLE(links[i][3]) | P | W | U | A);
+	for (unsigned i = 0; i < FUZZ_TABLE_COUNT; i++)
+		set(m, size == 8 ? 5 : 10, (size == 8 ? 0 : 512) + i, size,
+		    TABLE(i) | P | W | A | D);
+	if (size == 4)
+		return;
 	set(m, 8, 1, 8, 0x200000 | P | W | U | A | D | PS);
 	set(m, 7, 0, 8, TABLE(3) | P);
 	set(m, 7, 1, 8, TABLE(8) | P);
 	set(m, 7, 4, 8, TABLE(3) | P);
-	for (unsigned i = 0; i < FUZZ_TABLE_COUNT; i++) {
-		set(m, 5, i, 8, TABLE(i) | P | W | A | D);
-		set(m, 10, 512 + i, 4, TABLE(i) | P | W | A | D);
-	}
+}
+
+static void make_tables(struct maker *m)
+{
+	make_links(m, 8);
+	make_links(m, 4);
 	for (unsigned i = 0; i < TARGETS; i++)
 		for (unsigned k = 0; targets[i].level == 1 && targets[i].gva != WINDOW && k < 4;
 		     k++)
@@ -417,6 +426,75 @@ static void step_roots(struct maker *m)
 	access_at(m, cpu, PAGE(index));
 }
 
+/* Two mappings of one large page, one of them not yet written through: the tables below
+ * the first must not serve the second. */
+static void step_large(struct maker *m)
+{
+	const unsigned cpu = vcpu(m);
+
+	set(m, 3, 2, 8, 0x200000 | P | U | A | PS | (chance(m, 2) ? D : 0));
+	set(m, 8, 1, 8, 0x200000 | P | W | U | A | PS);
+	flush_all(m, cpu);
+	access_at(m, cpu, GIB + WINDOW);
+	access_at(m, cpu, 0x400000);
+	access_at(m, cpu, GIB + WINDOW);
+	access_at(m, cpu, 0x400000);
+	access_at(m, cpu, 0x400000);
+}
+
+static const struct target *leaf_target(struct maker *m, unsigned cpu)
+{
+	const struct target *t = &targets[below(m, TARGETS)];
+
+	for (unsigned i = 0; i < 12; i++) {
+		if (t->level == 1 && t->gva != WINDOW &&
+		    (t->size == 4) == (m->mode[cpu] == GUEST_32))
+			break;
+		t = &targets[below(m, TARGETS)];
+	}
+	return t;
+}
+
+/* Used, changed, used, then something that may or must flush, used. */
+static void step_stale(struct maker *m)
+{
+	const unsigned cpu = vcpu(m);
+	const struct target *t = leaf_target(m, cpu);
+	const uint64_t index = below(m, t->count), gva = t->gva + PAGE(index);
+	struct fuzz_step s = {.op = FUZZ_CR3, .vcpu = (uint8_t)cpu};
+
+	if (t->level != 1)
+		return;
+	for (unsigned i = 0; i < 2; i++) {
+		edit(m, cpu, t, t->first + index, entry(m, t));
+		access_at(m, cpu, gva);
+	}
+	switch (below(m, 6)) {
+	case 0: invlpg(m, cpu, gva + below(m, 2) * 0x800); break;
+	case 1:
+		s.op = FUZZ_INVPCID;
+		s.size = (uint8_t)below(m, 4);
+		s.b = below(m, 2);
+		s.a = gva;
+		emit(m, s);
+		break;
+	case 2:
+		s.op = FUZZ_CR4;
+		s.a = UMBRA_CR4_PGE;
+		emit(m, s);
+		break;
+	case 3: break;
+	default:
+		s.a = root(m, m->mode[cpu]);
+		if (m->mode[cpu] >= GUEST_4)
+			s.a |= below(m, 2) | (chance(m, 2) ? 1ull << 63 : 0);
+		emit(m, s);
+	}
+	access_at(m, cpu, gva);
+	access_at(m, vcpu(m), gva);
+	access_at(m, cpu, gva);
+}
+
 static void step_edit(struct maker *m)
 {
 	const unsigned cpu = vcpu(m);
@@ -546,6 +624,12 @@ static void step(struct maker *m)
 		step_relink(m);
 	else if (choice < 52)
 		step_roots(m);
+	else if (choice < 53)
+		step_large(m);
+	else if (choice < 60)
+		step_stale(m);
+	else if (choice < 61)
+		make_links(m, m->mode[vcpu(m)] == GUEST_32 ? 4 : 8);
 	else if (choice < 78)
 		step_edit(m);
 	else if (choice < 91)

@@ -249,6 +249,12 @@ static void final_stage(struct xlate *x, const struct page_rights *r, uint64_t g
 	}
 }
 
+/* CPUs with shadow stacks set no D in an entry without R/W (H-59). */
+static bool sets_dirty(const struct xlate *x, const struct page_rights *r)
+{
+	return r->leaf_w || !(x->cpu->config.cpu.features & UMBRA_CPU_SHSTK);
+}
+
 /* A and D of a permitted access. */
 static bool update_path(struct xlate *x, int level, struct page_rights *r)
 {
@@ -257,7 +263,7 @@ static bool update_path(struct xlate *x, int level, struct page_rights *r)
 
 	/* Shadow-stack writes never need D (H-54). CPUs with shadow stacks do not
 	 * make a shadow-stack page by setting D where R/W=0 (H-59, U-3). */
-	if (x->write && !x->ss && (r->leaf_w || !(x->cpu->config.cpu.features & UMBRA_CPU_SHSTK)))
+	if (x->write && !x->ss && sets_dirty(x, r))
 		set |= p->dirty;
 	if (!set_accessed(x, level + 1) || !set_flags(x, level, set))
 		return false;
@@ -509,7 +515,8 @@ static enum verdict judge(struct xlate *x, const struct fact *f, uint64_t *code,
 		return FACT_DENIES;
 	if (x->cpu->state.stage2 != MODEL_NATIVE && stage2_refuses(x, &q, &f->s2, exit))
 		return FACT_EXITS;
-	if (x->write && !x->ss && !f->rights.dirty)
+	/* Where D is not set through R/W=0 (H-59, U-3) none is missing. */
+	if (x->write && !x->ss && !f->rights.dirty && sets_dirty(x, &f->rights))
 		return FACT_CLEAN;
 	return x->write && !f->s2.dirty ? FACT_CLEAN : FACT_SERVES;
 }
@@ -812,14 +819,8 @@ bool translate_held(struct model_cpu *cpu, uint64_t la, unsigned access, uint64_
 			if (!fact_usable(f, &cpu->tags) ||
 			    (f->gpa | (la & low_bits(f->shift))) != gpa)
 				continue;
-			switch (judge(&x, f, &code, &exit)) {
-			case FACT_SERVES: return true;
-			case FACT_CLEAN: /* H-59, U-3 */
-				if (!f->rights.leaf_w && cpu->config.cpu.features & UMBRA_CPU_SHSTK)
-					return true;
-				break;
-			default: break;
-			}
+			if (judge(&x, f, &code, &exit) == FACT_SERVES)
+				return true;
 		}
 	}
 	return false;
