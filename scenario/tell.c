@@ -253,7 +253,7 @@ static void tell_trace(struct story *story, const struct world *world,
 				  ", entries dropped: %" PRIu64,
 				  trace->a, trace->c);
 		break;
-	case UMBRA_TRACE_ROOT: tell_line(story, "a new root"); break;
+	case UMBRA_TRACE_ROOT: tell_line(story, "a root is looked up"); break;
 	default: break;
 	}
 }
