@@ -300,8 +300,10 @@ static void do_keys(struct duel *d, const struct fuzz_step *s)
 	regs.pkru = (uint32_t)s->a;
 	regs.pkrs = pkrs;
 	both(d, "keys", false, umbra_vcpu_set_regs(d->lab->at->vcpu, &regs, false) != UMBRA_OK);
-	if (lab_is_tdp(d->lab) && d->lab->at->entered)
+	if (lab_is_tdp(d->lab) && d->lab->at->entered) {
 		model_set_keys(d->lab->at->model, (uint32_t)s->a, pkrs);
+		d->lab->at->root.regs = model_state_of(d->lab->at->model)->regs;
+	}
 	d->lab->at->stale = true;
 }
 

@@ -362,6 +362,8 @@ static void tell_regs(struct lab *lab, struct lab_side *side)
 	const struct umbra_regs *regs = &model_state_of(lab->at->model)->regs;
 	enum umbra_status status = umbra_vcpu_set_regs(lab->at->vcpu, regs, false);
 
+	/* It is in them already, whatever it was entered with. */
+	lab->at->root.regs = *regs;
 	lab->at->stale = true;
 	if (status == UMBRA_OK)
 		return;
@@ -413,8 +415,10 @@ bool lab_set_keys(struct lab *lab, uint32_t pkru, uint32_t pkrs)
 		regs.pkru = pkru;
 		regs.pkrs = pkrs;
 		status = umbra_vcpu_set_regs(lab->at->vcpu, &regs, false);
-		if (lab_is_tdp(lab) && lab->at->entered)
+		if (lab_is_tdp(lab) && lab->at->entered) {
 			model_set_keys(lab->at->model, pkru, pkrs);
+			lab->at->root.regs = model_state_of(lab->at->model)->regs;
+		}
 		lab->at->stale = true;
 		same = refused_both(lab, false, status != UMBRA_OK, NULL) && same;
 	}
