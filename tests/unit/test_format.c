@@ -95,6 +95,23 @@ static void test_pse(void **state)
 	assert_int_equal(0x2000ull << format_32.level[2].high_shift, 1ull << 32);
 }
 
+/* SDM 3A 4.3: without PAT its bit is reserved in leaves, whatever else is set. */
+static void test_no_pat(void **state)
+{
+	(void)state;
+	for (unsigned bit = 0; bit < 32; bit++) {
+		const uint32_t flags = MODE_PSE | (bit == 31 ? 0 : 1u << bit);
+		struct mode m = bound(&format_32, flags & ~MODE_NO_PAT, 40);
+
+		assert_int_equal(m.level[2].rsvd[1] & 1u << 12, 0);
+		assert_int_equal(m.level[1].rsvd[1] & 1u << 7, 0);
+		m = bound(&format_32, flags | MODE_NO_PAT, 40);
+		assert_int_equal(m.level[2].rsvd[1] & 1u << 12, 1u << 12);
+		assert_int_equal(m.level[1].rsvd[1] & 1u << 7, 1u << 7);
+		assert_int_equal(m.level[2].rsvd[0] & 1u << 12, 0);
+	}
+}
+
 static void test_ept(void **state)
 {
 	struct mode m = bound(&format_ept5, MODE_1G | MODE_2M | MODE_EXECONLY, 46);
@@ -245,6 +262,7 @@ int main(void)
 		cmocka_unit_test(test_g20_long),    cmocka_unit_test(test_g20_pae),
 		cmocka_unit_test(test_pse),         cmocka_unit_test(test_ept),
 		cmocka_unit_test(test_ept_bitmaps), cmocka_unit_test(test_structure),
+		cmocka_unit_test(test_no_pat),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -99,6 +99,24 @@ static void m4_errors(void **unused)
 	}
 }
 
+/* A chain for each page is counted. */
+static void metadata(void **unused)
+{
+	struct umbra_vm_config config = kit_config(UMBRA_PAGING_SHADOW);
+	uint64_t empty;
+	struct kit kit;
+
+	(void)unused;
+	kit_host(&kit, 1);
+	kit_vm(&kit, &config);
+	empty = kit_stats(&kit).metadata_bytes;
+	assert_int_equal(kit_slot(&kit, 1, 0, 512 * PAGE, 0, 0), UMBRA_OK);
+	assert_true(kit_stats(&kit).metadata_bytes - empty >= 512 * sizeof(struct chain));
+	assert_int_equal(kit_slot(&kit, 1, 0, 0, 0, 0), UMBRA_OK);
+	assert_int_equal(kit_stats(&kit).metadata_bytes, empty);
+	kit_close(&kit);
+}
+
 /* Lack of memory at any allocation changes nothing; M-4's ENOMEM comes last. */
 static void m4_no_memory(void **unused)
 {
@@ -274,9 +292,9 @@ static void s70_level(void **unused)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(m4_errors),          cmocka_unit_test(m4_no_memory),
-		cmocka_unit_test(create_move_delete), cmocka_unit_test(thousand_slots),
-		cmocka_unit_test(s70_level),
+		cmocka_unit_test(m4_errors),      cmocka_unit_test(m4_no_memory),
+		cmocka_unit_test(metadata),       cmocka_unit_test(create_move_delete),
+		cmocka_unit_test(thousand_slots), cmocka_unit_test(s70_level),
 	};
 
 	return cmocka_run_group_tests_name("slots", tests, NULL, NULL);
