@@ -421,7 +421,7 @@ static int cpu_translate(lua_State *lua)
 	struct world_cpu *cpu = api_cpu(lua, 1);
 	struct run *run = api_begin(lua, cpu->world);
 	umbra_gva gva = {api_argument(lua, 2, "gva")};
-	struct world_result result = {.same = true, .legal = true};
+	struct world_result result = {.same = true, .legal = true, .alone = true};
 	struct umbra_translation t = {0};
 	unsigned access;
 
@@ -444,18 +444,51 @@ static int cpu_translate(lua_State *lua)
 	return finish(lua, 3, cpu, NULL, &result);
 }
 
+/* exit { kind =, code =, gva =, gpa = }: what an embedder might report. */
+static int cpu_exit(lua_State *lua)
+{
+	static const char *const keys[] = {"kind", "code", "gva", "at", "as", NULL};
+	static const struct api_word kinds[] = {
+		{"pf", UMBRA_EVENT_PF},
+		{"npf", UMBRA_EVENT_NPF},
+		{"ept_violation", UMBRA_EVENT_EPT_VIOLATION},
+		{"ept_misconfig", UMBRA_EVENT_EPT_MISCONFIG},
+		{NULL, 0},
+	};
+	struct world_cpu *cpu = api_cpu(lua, 1);
+	struct run *run = api_begin(lua, cpu->world);
+	struct world_result result = {.same = true, .legal = true, .alone = true};
+	struct umbra_event event;
+	unsigned access;
+
+	api_keys(lua, 2, keys, expect_keys);
+	event = (struct umbra_event){
+		.kind = (enum umbra_event_kind)api_word(lua, "kind", api_string(lua, 2, "kind", ""),
+							kinds),
+		.code = api_number(lua, 2, "code", 0),
+		.gva = {api_number(lua, 2, "gva", 0)},
+		.gpa = {api_number(lua, 2, "at", 0)},
+	};
+	access = (unsigned)api_words(lua, "as", api_string(lua, 2, "as", ""), api_accesses);
+	tell_step(&run->story, "the embedder reports an exit of vcpu %u", cpu->number);
+	world_exit(cpu, &event, access, &result.umbra);
+	/* The verdict says it all. */
+	tell_notes(&run->story, cpu->world);
+	run->result->exits++;
+	expect_result(lua, 2, NULL, &result);
+	expect_audit(lua, cpu->world);
+	return push_outcome(lua, &result.umbra);
+}
+
 void api_open_cpu(lua_State *lua)
 {
 	static const luaL_Reg methods[] = {
-		{"start", cpu_start},   {"read", cpu_read},
-		{"write", cpu_write},   {"fetch", cpu_fetch},
-		{"edit", cpu_edit},     {"set", cpu_set},
-		{"mov_cr0", cpu_cr0},   {"mov_cr3", cpu_cr3},
-		{"mov_cr4", cpu_cr4},   {"wrmsr_efer", cpu_efer},
-		{"regs", cpu_regs},     {"pkru", cpu_pkru},
-		{"invlpg", cpu_invlpg}, {"invpcid", cpu_invpcid},
-		{"entry", cpu_entry},   {"translate", cpu_translate},
-		{NULL, NULL},
+		{"start", cpu_start},         {"read", cpu_read},       {"write", cpu_write},
+		{"fetch", cpu_fetch},         {"edit", cpu_edit},       {"set", cpu_set},
+		{"mov_cr0", cpu_cr0},         {"mov_cr3", cpu_cr3},     {"mov_cr4", cpu_cr4},
+		{"wrmsr_efer", cpu_efer},     {"regs", cpu_regs},       {"pkru", cpu_pkru},
+		{"invlpg", cpu_invlpg},       {"invpcid", cpu_invpcid}, {"entry", cpu_entry},
+		{"translate", cpu_translate}, {"exit", cpu_exit},       {NULL, NULL},
 	};
 
 	luaL_newmetatable(lua, KIND);

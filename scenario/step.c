@@ -161,6 +161,19 @@ static bool resolve(struct world_cpu *cpu, const struct umbra_event *event, unsi
 	}
 }
 
+void world_exit(struct world_cpu *cpu, const struct umbra_event *event, unsigned access,
+		struct world_outcome *outcome)
+{
+	struct umbra_resolution resolution;
+
+	*outcome = (struct world_outcome){.end = WORLD_DONE, .verdict = UMBRA_VERDICT_COUNT};
+	if (resolve(cpu, event, access, outcome, &resolution))
+		return;
+	if (outcome->end == WORLD_DONE && resolution.verdict == UMBRA_MMIO)
+		outcome->end = WORLD_MMIO;
+	outcome->gpa = resolution.gpa;
+}
+
 /* The embedder carries the instruction out. */
 static void emulate(struct world_cpu *cpu, const struct world_access *access,
 		    struct world_outcome *outcome)

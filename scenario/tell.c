@@ -313,14 +313,15 @@ void tell_result(struct story *story, const struct world_access *access,
 	    !(access->access & UMBRA_ACCESS_FETCH) &&
 	    (result->umbra.end == WORLD_DONE || result->umbra.end == WORLD_ESCAPED))
 		snprintf(value, sizeof(value), ", value 0x%" PRIx64, result->umbra.value);
-	if (!access && result->umbra.end == WORLD_DONE && result->bare.end == WORLD_DONE)
+	if (!access && result->umbra.end == WORLD_DONE && result->bare.end == WORLD_DONE &&
+	    !result->alone)
 		return;
 	tell_outcome(&result->umbra, text, sizeof(text));
-	if (!access && result->umbra.end == WORLD_DONE)
+	if (!access && result->umbra.end == WORLD_DONE && !result->alone)
 		snprintf(text, sizeof(text), "done");
 	if (result->same) {
-		tell_line(story, "%s%s%s%s; bare machine: the same", style(story, GREEN), text,
-			  value, style(story, PLAIN));
+		tell_line(story, "%s%s%s%s%s", style(story, GREEN), text, value,
+			  style(story, PLAIN), result->alone ? "" : "; bare machine: the same");
 		return;
 	}
 	tell_outcome(&result->bare, bare, sizeof(bare));

@@ -181,10 +181,15 @@ struct world_result {
 	struct world_outcome umbra, bare;
 	/** As the bare machine; or at least as a CPU with stale translations might. */
 	bool same, legal;
+	/** The bare machine has no part in it. */
+	bool alone;
 };
 
 void world_access(struct world_cpu *cpu, const struct world_access *access,
 		  struct world_result *result);
+/** world_exit - the embedder reports @event, whether it happened or not; nothing is entered. */
+void world_exit(struct world_cpu *cpu, const struct umbra_event *event, unsigned access,
+		struct world_outcome *outcome);
 /** world_start - registers as after VM entry, with empty TLBs. */
 void world_start(struct world_cpu *cpu, const struct umbra_regs *regs, struct world_result *result);
 
