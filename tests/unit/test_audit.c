@@ -694,6 +694,13 @@ static void recent_events(void **unused)
 	assert_int_equal(past.count, 8);
 	assert_int_equal(past.recent[7].event.c, second);
 	assert_int_equal(past.recent[7].ago, 0);
+	/* And are found for as long as they are remembered. */
+	for (uint64_t i = 1; i < MMU_RECENT - 24; i++)
+		write64(&kit, PT + 72, i << 12 | 2);
+	past = past_of(&kit);
+	assert_int_equal(past.count, 8);
+	assert_int_equal(past.recent[7].event.c, second);
+	assert_true(past.recent[7].ago > MMU_RECENT - 32);
 	*entry = second;
 	/* A finding about a page has the page's events; one about a count has none. */
 	at.page->hashed = 0;
