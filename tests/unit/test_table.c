@@ -147,6 +147,67 @@ static void trace(void **unused)
 	kit_close(&kit);
 }
 
+/* A guest's emulated write to a table. */
+static void trace_write(void **unused)
+{
+	const struct posix_calls calls = {.trace = tell};
+	struct kit kit;
+
+	(void)unused;
+	open_shadow(&kit);
+	resume(&kit, 30 * PAGE, W);
+	kit.vm->mmu.trace = true;
+	posix_set_calls(kit.host, &calls);
+	memset(last, 0, sizeof(last));
+	write64(&kit, PT + 8 * 30, 31 * PAGE | 7);
+	expect_trace(UMBRA_TRACE_WRITE, PT + 8 * 30, 8, last[UMBRA_TRACE_WRITE].c, 0);
+	assert_clean(&kit);
+	kit_close(&kit);
+}
+
+static bool leaf_at_first_flush;
+
+static void first_flush(void *context, const struct umbra_flush *flush)
+{
+	struct kit *kit = context;
+
+	(void)flush;
+	if (!kit->flushes++)
+		leaf_at_first_flush = look(kit, 8 * PAGE).leaf;
+}
+
+/* I-9: a large leaf is flushed before a part of it shows anew. */
+static void split_is_flushed_first(void **unused)
+{
+	for (unsigned npt = 0; npt < 2; npt++) {
+		struct umbra_vm_config config =
+			kit_config(npt ? UMBRA_PAGING_NPT : UMBRA_PAGING_EPT);
+		struct posix_calls calls = {.flush = first_flush};
+		struct mmu *mmu;
+		struct seen seen;
+		struct kit kit;
+
+		(void)unused;
+		calls.context = &kit;
+		kit_open(&kit, &config, 2);
+		posix_set_calls(kit.host, &calls);
+		mmu = &kit.vm->mmu;
+		assert_int_equal(resume(&kit, 8 * PAGE, R), 2);
+		seen = look(&kit, 8 * PAGE);
+		/* As if it had been mapped read-only, whole; the write is for a part. */
+		mmu->page_level = 1;
+		page_entries(mmu, seen.at.page)[seen.at.index] &=
+			~(mmu->kind.layout->write | mmu->kind.layout->mmu_writable);
+		kit.flushes = 0;
+		leaf_at_first_flush = true;
+		assert_int_equal(resume(&kit, 8 * PAGE, W), 1);
+		assert_true(kit.flushes >= 1);
+		assert_false(leaf_at_first_flush);
+		assert_true(look(&kit, 8 * PAGE).leaf);
+		kit_close(&kit);
+	}
+}
+
 /* I-10, T-6: a TDP table that nothing leads to any more is gone, and what is below it. */
 static void orphans(void **unused)
 {
@@ -181,6 +242,8 @@ int main(void)
 		cmocka_unit_test(mirrors),
 		cmocka_unit_test(large_leaves),
 		cmocka_unit_test(trace),
+		cmocka_unit_test(trace_write),
+		cmocka_unit_test(split_is_flushed_first),
 		cmocka_unit_test(orphans),
 	};
 
