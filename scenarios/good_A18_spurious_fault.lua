@@ -4,9 +4,10 @@
 -- because its TLB is behind. Here both vCPUs have read a clean page, so both TLBs say
 -- read-only. vCPU 0 writes, and the entry becomes writable; that needs no flush, since a
 -- CPU with too few rights just asks again. vCPU 1 does, when it writes: a spurious
--- fault. Umbra finds nothing to do and the guest goes on.
+-- fault. Umbra finds nothing to do and the guest goes on. (AMD looks at memory once more
+-- before it faults, H-120.)
 
-local vm = umbra.vm { paging = "shadow" }
+local vm = umbra.vm { paging = "shadow", vendor = "intel" }
 vm:slot { base = 0, size = "4M" }
 local g = vm:tables("4")
 g:map(0x400000, 0x5000, "w")

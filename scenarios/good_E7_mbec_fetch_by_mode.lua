@@ -5,7 +5,7 @@
 -- tables, not by the CPL. Umbra's own leaves allow both; with the control on and bit 10
 -- forgotten, every fetch from a user page would exit forever.
 
-local vm = umbra.vm { paging = "ept", exec_by_mode = true, page = "4k" }
+local vm = umbra.vm { paging = "ept", exec_by_mode = true, page = "4k", layout = "7.3" }
 vm:slot { base = 0, size = "4M" }
 local g = vm:tables("4")
 g:map(0x400000, 0x5000, "u")

@@ -5,7 +5,7 @@
 -- guest entry becomes two entries of Umbra's (S-42 calls it doubling). Both halves lead to
 -- the right memory.
 
-local vm = umbra.vm { paging = "shadow" }
+local vm = umbra.vm { paging = "shadow", page = "1g" }
 vm:slot { base = 0, size = "16M" }
 local g = vm:tables("32pse")
 g:map(0x800000, 0x400000, "wu", 2)

@@ -6,7 +6,7 @@
 -- that are filled as the guest touches them (S-5).
 
 for _, skew in ipairs { false, true } do
-  local vm = umbra.vm { paging = "shadow", skew = skew }
+  local vm = umbra.vm { paging = "shadow", page = "1g", skew = skew }
   vm:slot { base = 0, size = "4M" }
   vm:slot { id = 1, base = 0x40000000, size = "2G" }
   local g = vm:tables("4")

@@ -5,7 +5,7 @@
 -- PAE format, in which each page leads straight to its slot (with large pages where
 -- host memory has them). Addresses without a slot are MMIO.
 
-local vm = umbra.vm { paging = "shadow" }
+local vm = umbra.vm { paging = "shadow", page = "1g" }
 vm:slot { base = 0, size = "4M" }
 local cpu = vm:vcpu()
 cpu:start()
