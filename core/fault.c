@@ -210,7 +210,8 @@ static bool walk_guest(struct fault *fault)
 
 static enum umbra_verdict map_or_emulate(struct fault *fault)
 {
-	bool mirrored = pages_is_mirrored(fault->mmu, fault->gfn);
+	bool mirrored = pages_is_mirrored(fault->mmu, fault->gfn) ||
+			slots_is_tracked(fault->mmu, fault->gfn);
 	bool readonly = fault->slot->flags & UMBRA_SLOT_READONLY || !fault->pin.writable;
 
 	/* Last-level tables may be written freely: their mirrors go unsync. */
