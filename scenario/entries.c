@@ -57,9 +57,9 @@ static unsigned levels_of(const struct world_cpu *cpu)
 bool world_entry(struct world_cpu *cpu, uint64_t address, unsigned level, struct world_entry *entry)
 {
 	struct world *world = cpu->world;
-	unsigned at = levels_of(cpu);
 	struct world_outcome outcome = {0};
 	uint64_t table;
+	unsigned at;
 
 	if (!world_enter(cpu, &outcome))
 		return false;
@@ -67,7 +67,7 @@ bool world_entry(struct world_cpu *cpu, uint64_t address, unsigned level, struct
 	table = cpu->root.pointer & ADDRESS;
 	if (at == 3)
 		table |= cpu->root.pointer & 0xfe0;
-	for (;; at--) {
+	for (; at; at--) {
 		const char *bytes =
 			umbra_host_page_pointer(world->host, (umbra_hpa){table & ~4095ull});
 		uint64_t index = address >> (12 + 9 * (at - 1)) & 511;
@@ -83,8 +83,9 @@ bool world_entry(struct world_cpu *cpu, uint64_t address, unsigned level, struct
 			entry->writable = entry->user = entry->executable = true;
 		if (at == level || (!level && (!entry->present || entry->leaf)))
 			return true;
-		if (!entry->present || entry->leaf || at == 1)
+		if (!entry->present || entry->leaf)
 			return false;
 		table = entry->value & ADDRESS;
 	}
+	return false;
 }
