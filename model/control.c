@@ -430,31 +430,56 @@ static void (*const entry_flush[])(struct model_cpu *) = {
 	[UMBRA_VENDOR_AMD] = svm_entry_flush,
 };
 
-struct umbra_event model_enter(struct model_cpu *cpu, const struct model_state *state)
+/* Make @state the CPU's, PDPTE registers included, or leave everything as it was. */
+static struct umbra_event change_state(struct model_cpu *cpu, const struct model_state *state,
+				       bool load_pdptes)
 {
 	const struct umbra_cpu *c = &cpu->config.cpu;
-	struct model_state old = cpu->state, next = *state;
+	struct model_state old = cpu->state;
+	struct umbra_event event = none;
 
-	if (!state_valid(c, &next) || !entry_valid[c->vendor](c, &next))
+	if (!state_valid(c, state) || !entry_valid[c->vendor](c, state))
 		return gp;
-	next.regs.efer &= ~UMBRA_EFER_LMA;
-	if (next.regs.cr0 & UMBRA_CR0_PG && next.regs.efer & UMBRA_EFER_LME)
-		next.regs.efer |= UMBRA_EFER_LMA;
-	cpu->state = next;
+	cpu->state = *state;
+	cpu->state.regs.efer &= ~UMBRA_EFER_LMA;
+	if (state->regs.cr0 & UMBRA_CR0_PG && state->regs.efer & UMBRA_EFER_LME)
+		cpu->state.regs.efer |= UMBRA_EFER_LMA;
 	cpu_bind(cpu);
-	entry_flush[c->vendor](cpu);
-	if (uses_pdpte_registers(cpu, &next)) {
-		struct umbra_event event = none;
-
-		if (next.load_pdptes)
-			event = read_pdptes(cpu, &next, cpu->state.regs.pdpte);
-		else if (!pdptes_valid(cpu, next.regs.pdpte))
+	if (uses_pdpte_registers(cpu, &cpu->state)) {
+		if (load_pdptes)
+			event = read_pdptes(cpu, state, cpu->state.regs.pdpte);
+		else if (!pdptes_valid(cpu, state->regs.pdpte))
 			event = gp;
-		if (event.kind != UMBRA_EVENT_NONE) {
-			cpu->state = old;
-			cpu_bind(cpu);
-			return event;
-		}
 	}
-	return none;
+	if (event.kind != UMBRA_EVENT_NONE) {
+		cpu->state = old;
+		cpu_bind(cpu);
+	}
+	return event;
+}
+
+struct umbra_event model_enter(struct model_cpu *cpu, const struct model_state *state)
+{
+	struct umbra_event event = change_state(cpu, state, state->load_pdptes);
+
+	if (event.kind == UMBRA_EVENT_NONE)
+		entry_flush[cpu->config.cpu.vendor](cpu);
+	return event;
+}
+
+/*
+ * H-112: an exit flushes VPID 0000h if the guest had no VPID of its own; #VMEXIT
+ * nothing. The host's PDPTEs are always loaded (H-20 d).
+ */
+struct umbra_event model_exit(struct model_cpu *cpu, const struct model_state *host)
+{
+	bool flush = cpu->config.cpu.vendor == UMBRA_VENDOR_INTEL && !cpu->state.tag;
+	struct umbra_event event;
+
+	if (host->stage2 != MODEL_NATIVE || host->tag)
+		return gp;
+	event = change_state(cpu, host, true);
+	if (event.kind == UMBRA_EVENT_NONE && flush)
+		flush_tag(cpu, 0, true, false);
+	return event;
 }

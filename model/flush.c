@@ -87,7 +87,10 @@ static void drop_fragments(struct model_cpu *cpu, const struct selection *s, uin
 
 static void drop_page(struct model_cpu *cpu, const struct selection *s, uint64_t la)
 {
-	drop_fragments(cpu, s, la);
+	/* Only the tables in use can tell: root software that invalidates an address of
+	 * a guest removes what holds that address. */
+	if (s->any_tag || s->tag == cpu->tags.tag)
+		drop_fragments(cpu, s, la);
 	drop_at(&cpu->cache[FACT_PAGE], s, la);
 }
 

@@ -118,6 +118,15 @@ void model_cpu_free(struct model_cpu *cpu);
  * (H-96, H-133), in which case nothing changes.
  */
 struct umbra_event model_enter(struct model_cpu *cpu, const struct model_state *state);
+/**
+ * model_exit - VM exit or #VMEXIT from the guest that runs now to its hypervisor.
+ * @host: what the exit loads; MODEL_NATIVE, tag 0. PDPTE registers are loaded from
+ * memory if the mode has them. Unlike model_enter(), which takes tag 0 for a guest
+ * or host without VPIDs, it flushes VPID 0 only if the guest that ran had tag 0.
+ * Whatever the exit saves (PDPTEs, PML index) is in model_state_of() until then.
+ * Returns NONE, or GP (VMX abort, shutdown) and nothing has changed.
+ */
+struct umbra_event model_exit(struct model_cpu *cpu, const struct model_state *host);
 /** model_state - the state as it is now (after MOV CR etc.). */
 const struct model_state *model_state_of(const struct model_cpu *cpu);
 

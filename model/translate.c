@@ -443,6 +443,9 @@ static void guest_step(struct xlate *x, struct step s)
 	n = stage2(x, &q, answers);
 	for (unsigned i = 0; i < n && !x->restart; i++) {
 		if (answers[i].failed) {
+			/* What led here may be cached (H-105), whatever the exit drops. */
+			if (!x->set && x->cpu->hostile && s.level < x->trail_top)
+				remember_tables(x, s.level + 1);
 			emit_s2_failure(x, &answers[i].failure, false);
 			continue;
 		}
