@@ -483,3 +483,23 @@ struct umbra_event model_exit(struct model_cpu *cpu, const struct model_state *h
 		flush_tag(cpu, 0, true, false);
 	return event;
 }
+
+struct umbra_event model_vmfunc_eptp(struct model_cpu *cpu, umbra_hpa list, uint32_t index)
+{
+	const struct umbra_event exit = {.kind = UMBRA_EVENT_VMFUNC};
+	uint64_t eptp;
+
+	if (cpu->state.stage2 != MODEL_EPT)
+		return gp;
+	if (index >= 512)
+		return exit;
+	eptp = mem_entry(cpu->mem, &cpu->hint, list.v + 8ull * index, 8);
+	if (!control_eptp_valid(&cpu->config.cpu, eptp) || (eptp ^ cpu->state.eptp) >> 3 & 7)
+		return exit;
+	cpu->state.eptp = eptp;
+	cpu_bind(cpu);
+	/* H-112: with a VPID nothing goes. */
+	if (!cpu->state.tag)
+		flush_combined(cpu, 0);
+	return none;
+}

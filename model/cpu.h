@@ -193,6 +193,8 @@ void flush_pcid(struct model_cpu *cpu, uint16_t pcid);
 void flush_pf(struct model_cpu *cpu, uint64_t la);
 /** flush_s2_fault - violation or NPF on @gpa (H-123). */
 void flush_s2_fault(struct model_cpu *cpu, uint64_t gpa, bool final, uint64_t la);
+/** flush_combined - what carries VPID @tag and was made under EPT, whichever. */
+void flush_combined(struct model_cpu *cpu, uint16_t tag);
 /** flush_tag - everything that carries VPID/ASID @tag; nested facts too if @nested. */
 void flush_tag(struct model_cpu *cpu, uint16_t tag, bool globals, bool nested);
 

@@ -17,6 +17,7 @@ struct selection {
 	bool any_pcid; /* else .pcid */
 	uint16_t pcid;
 	bool globals; /* global pages too, whatever their PCID */
+	bool made_by_ept; /* only facts of some EPTRTA */
 	bool only_ept; /* only facts of EPTRTA .ept */
 	uint64_t ept;
 };
@@ -24,6 +25,8 @@ struct selection {
 static bool selected(const struct selection *s, const struct fact *f)
 {
 	if (s->any_tag ? s->but_tag_0 && !f->tags.tag : f->tags.tag != s->tag)
+		return false;
+	if (s->made_by_ept && !f->tags.ept)
 		return false;
 	if (s->only_ept && f->tags.ept != s->ept)
 		return false;
@@ -168,6 +171,14 @@ void flush_tag(struct model_cpu *cpu, uint16_t tag, bool globals, bool nested)
 	}
 }
 
+void flush_combined(struct model_cpu *cpu, uint16_t tag)
+{
+	struct selection s = {.tag = tag, .any_pcid = true, .globals = true, .made_by_ept = true};
+
+	cpu->stats.flushes++;
+	drop_linear(cpu, &s);
+}
+
 void model_flush_all(struct model_cpu *cpu)
 {
 	cpu->stats.flushes++;
@@ -259,7 +270,9 @@ struct umbra_event model_invpcid(struct model_cpu *cpu, unsigned type, uint16_t 
 
 bool model_invept(struct model_cpu *cpu, unsigned type, uint64_t eptp)
 {
-	struct selection s = {.any_tag = true, .any_pcid = true, .globals = true};
+	/* Linear mappings, made without EPT, are not meant (H-128). */
+	struct selection s = {
+		.any_tag = true, .any_pcid = true, .globals = true, .made_by_ept = true};
 
 	if (type != 1 && type != 2)
 		return false;
@@ -268,14 +281,8 @@ bool model_invept(struct model_cpu *cpu, unsigned type, uint64_t eptp)
 	cpu->stats.flushes++;
 	s.only_ept = type == 1;
 	s.ept = control_eptrta(eptp);
-	for (int i = 0; i < FACT_KINDS; i++) {
-		struct cache *c = &cpu->cache[i];
-
-		/* Linear mappings, made without EPT, are not meant (H-128). */
-		for (uint32_t j = 0; c->live && j < c->used; j++)
-			if (c->facts[j].live && c->facts[j].tags.ept && selected(&s, &c->facts[j]))
-				cache_drop(c, &c->facts[j]);
-	}
+	for (int i = 0; i < FACT_KINDS; i++)
+		drop_selected(&cpu->cache[i], &s);
 	return true;
 }
 

@@ -140,6 +140,13 @@ void model_set_keys(struct model_cpu *cpu, uint32_t pkru, uint32_t pkrs);
 void model_invlpg(struct model_cpu *cpu, umbra_gva gva);
 struct umbra_event model_invpcid(struct model_cpu *cpu, unsigned type, uint16_t pcid,
 				 umbra_gva gva);
+/**
+ * model_vmfunc_eptp - VMFUNC leaf 0, EPTP switching (H-87), in a guest under EPT.
+ * @list: the page of 512 EPTPs; @index: ECX. NONE, and model_state_of()->eptp is the
+ * new one; or VMFUNC (exit 59), and nothing changed: index out of range, an EPTP that
+ * VM entry would refuse, or one of another walk length. GP if EPT is not in use.
+ */
+struct umbra_event model_vmfunc_eptp(struct model_cpu *cpu, umbra_hpa list, uint32_t index);
 /* Root software. invept/invvpid return false for VMfail. */
 bool model_invept(struct model_cpu *cpu, unsigned type, uint64_t eptp);
 bool model_invvpid(struct model_cpu *cpu, unsigned type, uint16_t vpid, umbra_gva gva);

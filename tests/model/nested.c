@@ -342,6 +342,61 @@ static void t108_eptps(void **test_state)
 	nest_free(&n);
 }
 
+/* H-87, H-112: VMFUNC 0 changes the EPTRTA, and flushes only for want of a VPID. */
+static void h87_vmfunc(void **test_state)
+{
+	const umbra_hpa list = {0xc000};
+
+	(void)test_state;
+	for (uint16_t vpid = 0; vpid < 2; vpid++) {
+		struct nest n;
+		uint64_t first, second;
+
+		nest_new(&n, false, VEC_4LEVEL, VEC_4LEVEL);
+		n.m.config.cpu.features |= UMBRA_CPU_EPT_LEVEL5 | UMBRA_CPU_EPT_AD;
+		n.m.state = n.l1;
+		machine_start(&n.m, MODEL_HOSTILE);
+		n.m.state = n.l2;
+		first = n.l2.eptp;
+		machine_ept(&n.m);
+		second = n.m.state.eptp;
+		machine_set(&n.m, machine_leaf_of(&n.m, X1), 8, X2 | 0x37);
+		machine_set(&n.m, list.v, 8, first);
+		machine_set(&n.m, list.v + 8, 8, second);
+		machine_set(&n.m, list.v + 16, 8, second ^ 3 << 3 ^ 4 << 3); /* 5-level */
+		machine_set(&n.m, list.v + 24, 8, second | 0x100); /* reserved */
+		machine_set(&n.m, list.v + 511 * 8, 8, first | 0x40);
+		machine_set(&n.m, list.v + 512 * 8, 8, second); /* beyond the list */
+		n.l2.tag = vpid;
+		/* Only in a guest under EPT. */
+		assert_int_equal(model_vmfunc_eptp(n.m.cpu, list, 0).kind, UMBRA_EVENT_GP);
+		expect(&n, LA, 0, R_OK(FRAME1));
+		run_l2(&n);
+		expect(&n, LA, 0, R_OK(X1));
+		for (uint32_t i = 2; i < 4; i++)
+			assert_int_equal(model_vmfunc_eptp(n.m.cpu, list, i).kind,
+					 UMBRA_EVENT_VMFUNC);
+		assert_int_equal(model_vmfunc_eptp(n.m.cpu, list, 512).kind, UMBRA_EVENT_VMFUNC);
+		assert_int_equal(model_state_of(n.m.cpu)->eptp, first);
+		machine_set(&n.m, n.l2_pte, 8, 0x7007);
+		EXPECT_LEGAL(&n.m, LA, 0, R_OK(X1), R_OK(0x7000));
+		assert_int_equal(model_vmfunc_eptp(n.m.cpu, list, 1).kind, UMBRA_EVENT_NONE);
+		assert_int_equal(model_state_of(n.m.cpu)->eptp, second);
+		EXPECT_LEGAL(&n.m, LA, 0, R_OK(0x7000)); /* nothing of the other root */
+		/* Bit 6 is no part of the tag: back in the first root. */
+		assert_int_equal(model_vmfunc_eptp(n.m.cpu, list, 511).kind, UMBRA_EVENT_NONE);
+		if (vpid)
+			EXPECT_LEGAL(&n.m, LA, 0, R_OK(X1), R_OK(0x7000));
+		else
+			EXPECT_LEGAL(&n.m, LA, 0, R_OK(0x7000));
+		/* Guest-physical mappings stay: A and D are not set through them. */
+		expect(&n, LA, VEC_W, R_OK(0x7000));
+		assert_int_equal(machine_get(&n.m, leaf_of(&n, n.l2_pte), 8),
+				 (n.l2_pte & ~0xfffull) | 0x37);
+		nest_free(&n);
+	}
+}
+
 /* H-81, H-107, H-116: A/D of one EPTP on, of another off, of the first changed. */
 static void h81_ad_per_eptp(void **test_state)
 {
@@ -729,6 +784,7 @@ int main(void)
 		{"H-112 INVVPID 0 and INVLPGA by L1", h112_root_invalidates_address},
 		{"H-114 INVVPID by L1 and fragments", h114_root_and_fragments},
 		{"T-108 several EPTPs", t108_eptps},
+		{"H-87 VMFUNC", h87_vmfunc},
 		{"H-81 A/D per EPTP", h81_ad_per_eptp},
 		{"H-75 MBEC per guest", h75_mbec_per_guest},
 		{"H-115 ASID of another nCR3", h115_asid_reuse},
