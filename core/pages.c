@@ -28,6 +28,7 @@ struct slab {
 
 enum umbra_status pages_init(struct mmu *mmu)
 {
+	mmu->pages.epoch = 1; /* 0 is before all */
 	mmu->pages.bucket = umbra_host_alloc(mmu->host, PAGES_BUCKETS * sizeof(*mmu->pages.bucket));
 	return mmu->pages.bucket ? UMBRA_OK : UMBRA_ENOMEM;
 }
@@ -292,19 +293,40 @@ void pages_set_unsync(struct mmu *mmu, struct page *page)
 {
 	MMU_BUG_ON(mmu, page->unsync || mmu->pages.unsync_count == PAGES_UNSYNC_MAX);
 	page->unsync = 1;
+	mmu->pages.unsync_epoch[mmu->pages.unsync_count] = mmu->pages.epoch;
 	mmu->pages.unsync[mmu->pages.unsync_count++] = page;
+}
+
+/* Newest last: that is the one most likely meant. */
+static unsigned unsync_index(const struct pages *pages, const struct page *page)
+{
+	unsigned at = pages->unsync_count - 1;
+
+	while (pages->unsync[at] != page)
+		at--;
+	return at;
+}
+
+void pages_stamp_unsync(struct mmu *mmu, const struct page *page)
+{
+	mmu->pages.unsync_epoch[unsync_index(&mmu->pages, page)] = mmu->pages.epoch;
+}
+
+uint64_t pages_end_epoch(struct mmu *mmu)
+{
+	return mmu->pages.epoch++;
 }
 
 void pages_clear_unsync(struct mmu *mmu, struct page *page)
 {
 	struct pages *pages = &mmu->pages;
-	unsigned at = 0;
+	unsigned at;
 
 	if (!page->unsync)
 		return;
-	while (pages->unsync[at] != page)
-		at++;
+	at = unsync_index(pages, page);
 	pages->unsync[at] = pages->unsync[--pages->unsync_count];
+	pages->unsync_epoch[at] = pages->unsync_epoch[pages->unsync_count];
 	page->unsync = 0;
 }
 

@@ -163,7 +163,7 @@ static struct page *descend(const struct fault *fault, struct edit *edit, struct
 	 * is below an upper one is protected as well (S-4). */
 	if (child->unsync)
 		sync_page(edit, fault->space->mode, child);
-	while (child->unsync_below && sync_tree(edit, fault->space->mode, child))
+	while (child->unsync_below && sync_tree(edit, fault->space->mode, child, 0))
 		;
 	if (!table_link(edit, at, table_empty(mmu, at.page), child))
 		return NULL;

@@ -15,6 +15,11 @@
  * empty: exactly what a TLB may hold (H-120, H-130). W is only taken away here,
  * never added: the fault that adds it sees to tables and D bits.
  *
+ * A TLB of what vCPU and PCID, though? Of those for which the entry could be reached
+ * when it was made. Each unsync page has the epoch in which it last got an entry, went
+ * unsync, or was linked once more; a vCPU that returns to a root syncs what is newer
+ * than its leaving (H-107). Entries that go, or lose rights, do no harm.
+ *
  * Invariants: I-7, I-11, I-15 (unsync pages are level-1 mirrors and all their
  * ancestors are marked).
  */
@@ -107,6 +112,9 @@ void sync_linked(struct mmu *mmu, struct page *parent, const struct page *child)
 {
 	if (!child->unsync && !child->unsync_below)
 		return;
+	/* Whoever has a root above it meets its entries here for the first time. */
+	if (child->unsync)
+		pages_stamp_unsync(mmu, child);
 	parent->unsync_below = 1;
 	mark_parents(mmu, parent);
 }
@@ -312,23 +320,24 @@ struct batch {
 	struct page *page[SYNC_BATCH];
 };
 
-static void collect(struct mmu *mmu, const struct page *root, struct batch *batch)
+static void collect(struct mmu *mmu, const struct page *root, uint64_t since, struct batch *batch)
 {
 	const struct pages *pages = &mmu->pages;
 
 	for (unsigned i = 0; i < pages->unsync_count && batch->count < SYNC_BATCH; i++)
-		if (is_below(mmu, pages->unsync[i], root))
+		if (pages->unsync_epoch[i] > since && is_below(mmu, pages->unsync[i], root))
 			batch->page[batch->count++] = pages->unsync[i];
 }
 
-bool sync_tree(struct edit *edit, const struct mode *mode, struct page *root)
+bool sync_tree(struct edit *edit, const struct mode *mode, struct page *root, uint64_t since)
 {
 	struct mmu *mmu = edit->mmu;
 	struct batch batch = {.count = 0};
 
-	collect(mmu, root, &batch);
+	collect(mmu, root, since, &batch);
 	if (batch.count == 0) {
-		root->unsync_below = 0;
+		if (!since)
+			root->unsync_below = 0;
 		return false;
 	}
 	/* First nobody can write them any more, then they are read. */

@@ -34,10 +34,11 @@ unsigned sync_page(struct edit *edit, const struct mode *mode, struct page *page
 /** At most so many tables are synced before the lock is offered. */
 #define SYNC_BATCH 16
 /**
- * sync_tree - write protect and sync up to SYNC_BATCH unsync tables below @root. True:
- * there are more (the caller may yield the lock before it goes on).
+ * sync_tree - write protect and sync up to SYNC_BATCH unsync tables below @root that were
+ * stamped after epoch @since (0: all). True: there are more (the caller may yield the
+ * lock before it goes on).
  */
-bool sync_tree(struct edit *edit, const struct mode *mode, struct page *root);
+bool sync_tree(struct edit *edit, const struct mode *mode, struct page *root, uint64_t since);
 /** sync_address - INVLPG: sync the one entry below @root that translates @gva (S-28). */
 void sync_address(struct edit *edit, const struct mode *mode, struct page *root, umbra_gva gva);
 

@@ -183,8 +183,14 @@ bool table_set(struct edit *edit, struct table_at at, uint64_t old, uint64_t new
 		forget(edit, at, old);
 	if (!entry_is_present(&mmu->kind, new))
 		return true;
-	if (!at.page->role.direct && entry_is_leaf(&mmu->kind, new, level))
-		page_words(mmu, at.page)[at.index] = word;
+	if (!at.page->role.direct && entry_is_leaf(&mmu->kind, new, level)) {
+		uint64_t *kept = &page_words(mmu, at.page)[at.index];
+
+		/* Not what some vCPU may have seen here before. */
+		if (at.page->unsync && (*kept != word || !entry_is_present(&mmu->kind, old)))
+			pages_stamp_unsync(mmu, at.page);
+		*kept = word;
+	}
 	if (!same_target(mmu, old, new, level))
 		remember(edit, at, new);
 	return true;

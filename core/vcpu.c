@@ -253,26 +253,31 @@ static bool suits(const struct umbra_vcpu *vcpu, const struct page *page)
 	       roots_suits(&vcpu->vm->mmu, page, &vcpu->space, &vcpu->regs);
 }
 
-/* Each root moves one place, until one suits or falls off the end (R-26). The current
- * one is not kept if it should have been @synced first: nobody would remember. */
-static void rotate_roots(struct umbra_vcpu *vcpu, bool synced)
+/* Each root moves one place, until one suits or falls off the end (R-26). What the
+ * current one still had to have synced is remembered with it. */
+static void rotate_roots(struct umbra_vcpu *vcpu)
 {
 	struct edit edit = {.mmu = &vcpu->vm->mmu};
 	struct page *pushed = vcpu->root;
+	uint64_t now = pages_end_epoch(edit.mmu), pushed_epoch = vcpu->sync ? vcpu->since : now;
 	uint16_t pushed_pcid = vcpu->pcid;
 
 	vcpu->root = NULL;
-	for (unsigned i = 0; synced && i < VCPU_PREVIOUS && pushed; i++) {
+	for (unsigned i = 0; i < VCPU_PREVIOUS && pushed; i++) {
 		struct page *kept = vcpu->previous[i];
 		uint16_t kept_pcid = vcpu->previous_pcid[i];
+		uint64_t kept_epoch = vcpu->previous_epoch[i];
 
 		vcpu->previous[i] = pushed;
 		vcpu->previous_pcid[i] = pushed_pcid;
+		vcpu->previous_epoch[i] = pushed_epoch;
 		pushed = kept;
 		pushed_pcid = kept_pcid;
+		pushed_epoch = kept_epoch;
 		if (suits(vcpu, kept)) {
 			vcpu->root = kept;
 			vcpu->pcid = kept_pcid;
+			vcpu->since = kept_epoch;
 			return;
 		}
 	}
@@ -283,22 +288,33 @@ static void rotate_roots(struct umbra_vcpu *vcpu, bool synced)
 
 /*
  * The registers have changed: find the root among those kept, or leave it to the
- * next load. What was cached for a root of this vCPU under the same PCID and not
- * flushed since may be used on (H-115); anything else is synced first.
+ * next load. What this vCPU could have cached for the root under the same PCID and
+ * has not flushed since may be used on (H-115): all that the mirrors below had to
+ * offer when it left the root. What they got since then, from other roots, PCIDs or
+ * vCPUs, was never there for this PCID to cache (H-107) if it has changed in the
+ * guest's table by now: such mirrors are synced first. Another PCID's is all.
  */
 static void switch_root(struct umbra_vcpu *vcpu, bool flushes)
 {
 	struct mmu *mmu = &vcpu->vm->mmu;
+	uint16_t pcid = pcid_of(&vcpu->regs);
 
 	vcpu->flush = true;
 	if (vcpu->root && !suits(vcpu, vcpu->root)) {
 		umbra_host_lock(mmu->host, UMBRA_LOCK_MMU, true);
-		rotate_roots(vcpu, !vcpu->sync);
+		rotate_roots(vcpu);
 		umbra_host_unlock(mmu->host, UMBRA_LOCK_MMU, true);
-		vcpu->sync = false;
+		vcpu->sync = true;
 	}
-	vcpu->sync |= flushes || !vcpu->root || vcpu->pcid != pcid_of(&vcpu->regs);
-	vcpu->pcid = pcid_of(&vcpu->regs);
+	if (flushes || !vcpu->root || vcpu->pcid != pcid) {
+		vcpu->sync = true;
+		vcpu->since = 0;
+	}
+	vcpu->pcid = pcid;
+	/* Other roots' translations under this PCID are gone as well (H-112). */
+	for (unsigned i = 0; i < VCPU_PREVIOUS; i++)
+		if (flushes && vcpu->previous_pcid[i] == pcid)
+			vcpu->previous_epoch[i] = 0;
 }
 
 enum umbra_status umbra_vcpu_set_regs(struct umbra_vcpu *vcpu, const struct umbra_regs *regs,
@@ -362,6 +378,7 @@ static void forget_obsolete(struct umbra_vcpu *vcpu)
 		}
 		vcpu->previous[i] = NULL;
 		vcpu->previous[count] = kept;
+		vcpu->previous_epoch[count] = vcpu->previous_epoch[i];
 		vcpu->previous_pcid[count++] = vcpu->previous_pcid[i];
 	}
 }
@@ -378,6 +395,7 @@ static enum umbra_status refresh_root(struct umbra_vcpu *vcpu)
 	if (status)
 		return status;
 	vcpu->flush = vcpu->sync = true;
+	vcpu->since = 0;
 	forget_obsolete(vcpu);
 	return UMBRA_OK;
 }
@@ -394,7 +412,7 @@ static void sync_root(struct umbra_vcpu *vcpu)
 
 		umbra_host_read_begin(mmu->host);
 		umbra_host_lock(mmu->host, UMBRA_LOCK_MMU, true);
-		more = sync_tree(&edit, vcpu->space.mode, vcpu->root);
+		more = sync_tree(&edit, vcpu->space.mode, vcpu->root, vcpu->since);
 		tlb_commit(mmu, &edit.tlb);
 		umbra_host_unlock(mmu->host, UMBRA_LOCK_MMU, true);
 		umbra_host_read_end(mmu->host);
@@ -573,6 +591,7 @@ enum umbra_status umbra_vcpu_invpcid(struct umbra_vcpu *vcpu, unsigned type, uin
 		return UMBRA_OK;
 	}
 	vcpu->flush = vcpu->sync = true;
+	vcpu->since = 0;
 	forget_previous(vcpu);
 	return UMBRA_OK;
 }

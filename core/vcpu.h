@@ -30,8 +30,13 @@ struct umbra_vcpu {
 	/** PCID that each of them, and the root, was used with last: what is kept for one
 	 * PCID may not be used by another. */
 	uint16_t previous_pcid[VCPU_PREVIOUS], pcid;
-	/** Last-level mirrors below the root must be synced before entry. */
+	/** Epoch in which each of them was left; mirrors below it that were stamped later
+	 * hold what its PCID may never have cached. 0: that is true of all. */
+	uint64_t previous_epoch[VCPU_PREVIOUS];
+	/** Last-level mirrors below the root that were stamped after @since must be synced
+	 * before entry. */
 	bool sync;
+	uint64_t since;
 	/** The guest's translations of this vCPU are to be flushed before entry. */
 	bool flush;
 	struct reserve reserve;

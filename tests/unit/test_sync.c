@@ -859,6 +859,186 @@ static void mov_cr3_keep(void **unused)
 	kit_close(&kit);
 }
 
+/* A second root over the same tables, and a second vCPU beside the first. */
+#define PML4_C 0xa000ull
+
+static struct umbra_vcpu *open_shared(struct kit *kit)
+{
+	struct umbra_vcpu *first, *second;
+
+	open_pcid(kit);
+	put64(kit, PML4_C, PDPT | 7);
+	first = kit->vcpu;
+	assert_int_equal(umbra_vcpu_create(kit->vm, &kit->config.cpu, &second), UMBRA_OK);
+	kit->vcpu = second;
+	enter(kit, umbra_vcpu_regs(first));
+	kit->vcpu = first;
+	return second;
+}
+
+enum filler { OTHER_PCID, OTHER_VCPU, FILLERS };
+
+/* Who fills the mirrors while PCID 1 of the first vCPU is not current. */
+static struct umbra_vcpu *leave(struct kit *kit, enum filler filler, struct umbra_vcpu *second)
+{
+	struct umbra_vcpu *first = kit->vcpu;
+
+	mov_cr3(kit, (filler == OTHER_PCID ? PML4_C : PML4_B) | 2);
+	if (filler == OTHER_VCPU)
+		kit->vcpu = second;
+	return first;
+}
+
+/* H-107: what a mirror got while a PCID was not current is nothing that it cached. */
+static void h107_filled_meanwhile(void **unused)
+{
+	const uint64_t at = PT + GVA / PAGE * 8, other = PT + 8 * (GVA / PAGE + 64);
+
+	(void)unused;
+	for (unsigned filler = 0; filler < FILLERS; filler++) {
+		/* The mirror lags not, since then, since before. */
+		for (unsigned lags = 0; lags < 3; lags++) {
+			struct umbra_vcpu *first, *second;
+			struct kit kit;
+
+			second = open_shared(&kit);
+			put64(&kit, at, 0);
+			resume(&kit, GVA + 64 * PAGE, W);
+			if (lags == 2)
+				guest_write(&kit, other, get64(&kit, other));
+			first = leave(&kit, filler, second);
+			if (lags == 1)
+				guest_write(&kit, other, get64(&kit, other));
+			guest_write(&kit, at, 40 * PAGE | 0x67);
+			if (!lags)
+				mov_cr3(&kit, umbra_vcpu_regs(kit.vcpu)->cr3);
+			resume(&kit, GVA, R);
+			assert_int_equal(frame_at(&kit, GVA), frame_of(40 * PAGE));
+			assert_int_equal(guest_write(&kit, at, 41 * PAGE | 0x67),
+					 lags ? FREELY : AFTER_A_FAULT);
+			assert_int_equal(frame_at(&kit, GVA), frame_of(40 * PAGE));
+			kit.vcpu = first;
+			mov_cr3(&kit, PML4 | 1 | KEEP);
+			assert_int_equal(frame_at(&kit, GVA), 0);
+			assert_clean(&kit);
+			kit_close(&kit);
+		}
+	}
+}
+
+/* ... nor is what was linked meanwhile. */
+static void h107_linked_meanwhile(void **unused)
+{
+	const uint64_t at = PT2 + GVA / PAGE * 8, gva = 4 * MEG + GVA;
+	struct umbra_vcpu *first, *second;
+	struct kit kit;
+
+	(void)unused;
+	second = open_shared(&kit);
+	first = kit.vcpu;
+	put64(&kit, PD_B + 8, PT2 | 7);
+	put64(&kit, at, 40 * PAGE | 0x67);
+	resume(&kit, GVA, W);
+	kit.vcpu = second;
+	mov_cr3(&kit, PML4_B | 1);
+	resume(&kit, 2 * MEG + GVA, W);
+	guest_write(&kit, PT2, get64(&kit, PT2));
+	assert_true(table_of(&kit, 2 * MEG + GVA)->unsync);
+	kit.vcpu = first;
+	mov_cr3(&kit, 0xb000 | 2); /* nothing there; and nothing of PT2 below PML4 */
+	kit.vcpu = second;
+	mov_cr3(&kit, PML4 | 1);
+	write64(&kit, PD + 16, PT2 | 7);
+	resume(&kit, gva, R);
+	assert_true(table_of(&kit, gva)->unsync);
+	put64(&kit, at, 41 * PAGE | 0x67);
+	assert_int_equal(frame_at(&kit, gva), frame_of(40 * PAGE));
+	kit.vcpu = first;
+	mov_cr3(&kit, PML4 | 1 | KEEP);
+	assert_int_equal(frame_at(&kit, gva), 0);
+	assert_clean(&kit);
+	kit_close(&kit);
+}
+
+/* What happens in tables of other roots does not cost this one its translations. */
+static void h115_kept_if_untouched(void **unused)
+{
+	const uint64_t at = PT + GVA / PAGE * 8, other = PT_B + 8 * (GVA / PAGE + 64);
+	struct kit kit;
+
+	(void)unused;
+	open_pcid(&kit);
+	resume(&kit, GVA, W);
+	guest_write(&kit, at, 40 * PAGE | 0x67);
+	mov_cr3(&kit, PML4_B | 2);
+	resume(&kit, GVA + 64 * PAGE, W);
+	guest_write(&kit, other, 41 * PAGE | 0x67);
+	resume(&kit, GVA + 128 * PAGE, W);
+	guest_write(&kit, other + 8 * 64, 41 * PAGE | 0x67);
+	mov_cr3(&kit, PML4 | 1 | KEEP);
+	assert_int_equal(frame_at(&kit, GVA), frame_of(GVA));
+	assert_true(table_of(&kit, GVA)->unsync);
+	/* The other's stamp is newer, and stays with it when the list closes up. */
+	mov_cr3(&kit, PML4 | 1);
+	assert_int_equal(frame_at(&kit, GVA), 0);
+	mov_cr3(&kit, PML4_B | 2 | KEEP);
+	assert_int_equal(frame_at(&kit, GVA + 64 * PAGE), frame_of(GVA + 64 * PAGE));
+	mov_cr3(&kit, PML4_B | 2);
+	assert_int_equal(frame_at(&kit, GVA + 64 * PAGE), 0);
+	assert_clean(&kit);
+	kit_close(&kit);
+}
+
+/* The list closes up over what is synced; each keeps its stamp. */
+static void h107_stamps_move(void **unused)
+{
+	const uint64_t at = PT + GVA / PAGE * 8, at_b = PT_B + GVA / PAGE * 8;
+	struct umbra_vcpu *first, *second;
+	struct kit kit;
+
+	(void)unused;
+	second = open_shared(&kit);
+	first = kit.vcpu;
+	put64(&kit, at, 0);
+	resume(&kit, GVA + 64 * PAGE, W);
+	mov_cr3(&kit, PML4_B | 2);
+	resume(&kit, GVA, W);
+	guest_write(&kit, at_b, 42 * PAGE | 0x67); /* first in the list, old */
+	mov_cr3(&kit, PML4 | 1 | KEEP);
+	mov_cr3(&kit, PML4_B | 2 | KEEP);
+	kit.vcpu = second;
+	guest_write(&kit, PT, get64(&kit, PT));
+	guest_write(&kit, at, 40 * PAGE | 0x67);
+	resume(&kit, GVA, R);
+	guest_write(&kit, at, 41 * PAGE | 0x67);
+	assert_int_equal(frame_at(&kit, GVA), frame_of(40 * PAGE));
+	kit.vcpu = first;
+	mov_cr3(&kit, PML4_B | 2); /* syncs the first */
+	mov_cr3(&kit, PML4 | 1 | KEEP);
+	assert_int_equal(frame_at(&kit, GVA), 0);
+	assert_clean(&kit);
+	kit_close(&kit);
+}
+
+/* H-112: a flush of a PCID is one of all roots that were used with it. */
+static void h112_flushed_by_another_root(void **unused)
+{
+	const uint64_t at = PT + GVA / PAGE * 8;
+	struct kit kit;
+
+	(void)unused;
+	for (unsigned pcid = 1; pcid < 3; pcid++) {
+		open_pcid(&kit);
+		resume(&kit, GVA, W);
+		guest_write(&kit, at, 40 * PAGE | 0x67);
+		mov_cr3(&kit, PML4_B | pcid);
+		mov_cr3(&kit, PML4 | 1 | KEEP);
+		assert_int_equal(frame_at(&kit, GVA), pcid == 1 ? 0 : frame_of(GVA));
+		assert_clean(&kit);
+		kit_close(&kit);
+	}
+}
+
 /* A flush that no entry followed yet is owed to its root when the guest moves on. */
 static void mov_cr3_twice(void **unused)
 {
@@ -1534,6 +1714,11 @@ int main(void)
 		cmocka_unit_test(h112_injected_fault),
 		cmocka_unit_test(invpcid),
 		cmocka_unit_test(mov_cr3_keep),
+		cmocka_unit_test(h107_filled_meanwhile),
+		cmocka_unit_test(h107_linked_meanwhile),
+		cmocka_unit_test(h107_stamps_move),
+		cmocka_unit_test(h115_kept_if_untouched),
+		cmocka_unit_test(h112_flushed_by_another_root),
 		cmocka_unit_test(mov_cr3_twice),
 		cmocka_unit_test(control_bits_flush_all),
 		cmocka_unit_test(s43_flood),
