@@ -426,6 +426,51 @@ static void step_roots(struct maker *m)
 	access_at(m, cpu, PAGE(index));
 }
 
+static void edit_twice(struct maker *m, unsigned cpu, uint64_t index)
+{
+	const struct target leaf = {.table = 4, .level = 1, .size = 8};
+
+	edit(m, cpu, &leaf, index, (frame(m) & ~0xfffull) | P | W | U | A | D);
+	access_at(m, cpu, PAGE(index));
+	edit(m, cpu, &leaf, index, entry(m, &leaf));
+}
+
+/*
+ * A root is left and comes back with its translations. Meanwhile another root that shares
+ * no leaf may have flushed its PCID, or one that shares them has left what is stale.
+ */
+static void step_return(struct maker *m)
+{
+	const unsigned cpu = vcpu(m);
+	const uint64_t index = below(m, 4), pcid = below(m, 2), keep = 1ull << 63;
+	const bool apart = chance(m, 2);
+	struct fuzz_step s = {.op = FUZZ_CR3, .vcpu = (uint8_t)cpu};
+
+	if (~m->cpu.features & (UMBRA_CPU_LM | UMBRA_CPU_PCID))
+		return;
+	make_links(m, 8);
+	make_regs(m, cpu, GUEST_4);
+	if (!m->failed)
+		m->program->step[m->program->count - 1].cr4 |= UMBRA_CR4_PCIDE;
+	set(m, 1, 256, 8, apart ? 0 : TABLE(2) | P | W | U | A);
+	set(m, 14, 0, 8, TABLE(apart ? 8 : 3) | P | W | U | A);
+	s.a = TABLE(0) | pcid | (apart ? keep : 0);
+	emit(m, s);
+	if (apart)
+		edit_twice(m, cpu, index);
+	else
+		access_at(m, cpu, PAGE(index ^ 1));
+	s.a = TABLE(1) | (chance(m, 3) == apart ? 1 - pcid : pcid) | (chance(m, 3) ? keep : 0);
+	emit(m, s);
+	if (apart)
+		access_at(m, cpu, PAGE(index));
+	else
+		edit_twice(m, chance(m, 3) ? vcpu(m) : cpu, index);
+	s.a = TABLE(0) | pcid | keep;
+	emit(m, s);
+	access_at(m, cpu, PAGE(index));
+}
+
 /* Two mappings of one large page, one of them not yet written through: the tables below
  * the first must not serve the second. */
 static void step_large(struct maker *m)
@@ -625,10 +670,12 @@ static void step(struct maker *m)
 	else if (choice < 52)
 		step_roots(m);
 	else if (choice < 53)
+		step_return(m);
+	else if (choice < 54)
 		step_large(m);
-	else if (choice < 60)
-		step_stale(m);
 	else if (choice < 61)
+		step_stale(m);
+	else if (choice < 62)
 		make_links(m, m->mode[vcpu(m)] == GUEST_32 ? 4 : 8);
 	else if (choice < 78)
 		step_edit(m);
