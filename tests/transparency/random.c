@@ -280,6 +280,18 @@ static unsigned random_access(void)
 
 /* ---- batches ---- */
 
+/* Do they tell the same of the levels reached? */
+static bool same_entries(const struct walk *a, const struct walk *b)
+{
+	for (unsigned level = a->level + a->in_parent; level <= tops[r.guest]; level++) {
+		if (a->entry[level] != b->entry[level] ||
+		    a->entry_address[level] != b->entry_address[level] ||
+		    a->entry_final[level] != b->entry_final[level])
+			return false;
+	}
+	return true;
+}
+
 /* Do the lean walker and the full one say the same, to the last field? */
 static bool lean_is_full(uint64_t gva, unsigned access)
 {
@@ -297,15 +309,12 @@ static bool lean_is_full(uint64_t gva, unsigned access)
 	r.duo.nested_mode.shape = nested_shape;
 	same = lean.end == full.end && lean.level == full.level &&
 	       !memcmp(&lean.event.kind, &full.event.kind, sizeof(lean.event.kind)) &&
-	       !memcmp(lean.entry, full.entry, sizeof(lean.entry)) &&
-	       !memcmp(lean.entry_address, full.entry_address, sizeof(lean.entry_address)) &&
-	       !memcmp(lean.entry_final, full.entry_final, sizeof(lean.entry_final));
+	       lean.in_parent == full.in_parent && same_entries(&lean, &full);
 	if (lean.end == WALK_OK)
 		return same && lean.acc == full.acc && lean.acc_upper == full.acc_upper &&
 		       lean.key == full.key && lean.dirty == full.dirty &&
-		       lean.in_parent == full.in_parent && lean.address == full.address &&
-		       lean.final == full.final && lean.page_shift == full.page_shift &&
-		       lean.restarts == full.restarts;
+		       lean.address == full.address && lean.final == full.final &&
+		       lean.page_shift == full.page_shift && lean.restarts == full.restarts;
 	return same && lean.event.code == full.event.code && lean.event.gpa.v == full.event.gpa.v &&
 	       lean.event.gva.v == full.event.gva.v;
 }
