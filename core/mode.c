@@ -109,7 +109,7 @@ static void bind_low6(struct mode *mode)
 	const uint64_t present = mode->level[1].present;
 
 	mode->good_low6 = 0;
-	for (unsigned low6 = 0; low6 < 64; low6++) {
+	for (unsigned low6 = 0; low6 < 64 && mode->bad_low6; low6++) {
 		const bool there = low6 & (present | (present >> 8 & mode->bad_fold));
 
 		if (there && !(mode->bad_low6 >> low6 & 1))
@@ -121,16 +121,19 @@ static void bind_low6(struct mode *mode)
 static bool level_is_even(const struct mode *mode, const struct mode_level *level)
 {
 	const uint64_t present = level->present;
+	const struct mode_level *leaf = &mode->level[1];
 
-	if (level->rights_shift || level->flip != mode->flip || level->grant != mode->grant)
+	if (level->rights_shift || level->flip != mode->flip || level->grant != mode->grant ||
+	    present != mode->present || (level->rsvd[0] & present))
 		return false;
-	if (level->high && mode->entry_shift == 3)
+	if (level->slot_mask != mode->slot_mask || (level->high && mode->entry_shift == 3))
+		return false;
+	if (level->large && level->dirty != leaf->dirty)
 		return false;
 	if (mode->bad_low6)
-		return present == mode->level[1].present &&
-		       !(present & ~63ull & ~(mode->bad_fold << 8)) &&
+		return !mode->flip && !(present & ~63ull & ~(mode->bad_fold << 8)) &&
 		       (mode->good_low6 >> (present & 63) & 1);
-	return !(present & (present - 1));
+	return !(present & (present - 1)) && !((mode->flip | mode->grant) & present);
 }
 
 static void bind_match(struct mode *mode, unsigned number)
@@ -139,13 +142,11 @@ static void bind_match(struct mode *mode, unsigned number)
 	const uint64_t present = level->present;
 	const uint64_t leaf_present = mode->bad_low6 ? 0 : present;
 
+	mode->table_stop[number] = level->rsvd[0] | level->large;
+	mode->table_address[number] = level->table_address;
 	/* No entry equals 1 where no bit is looked at. */
-	level->table_mask = level->leaf_mask = 0;
-	level->table_want = level->leaf_want = 1;
-	if (number > 1 && !(level->rsvd[0] & present)) {
-		level->table_mask = present | level->rsvd[0] | level->large;
-		level->table_want = present;
-	}
+	level->leaf_mask = 0;
+	level->leaf_want = 1;
 	if (number == 1 || (level->large && !(level->rsvd[1] & level->large))) {
 		level->leaf_mask = leaf_present | level->rsvd[1] | level->large;
 		level->leaf_want = leaf_present | level->large;
@@ -158,13 +159,21 @@ static void bind_shape(struct mode *mode)
 	const unsigned last = mode->top - mode->root_registers;
 	const bool plain = mode->read == 1 && mode->write == 2 && mode->user == 4 &&
 			   (!mode->exec || mode->exec == 1ull << 63);
+	const struct mode_level *leaf = &mode->level[1];
 	bool odd = !mode->bad_low6 && !plain;
 
-	mode->flip = mode->level[1].flip;
-	mode->grant = mode->level[1].grant;
+	mode->flip = leaf->flip;
+	mode->grant = leaf->grant;
+	mode->present = leaf->present;
+	mode->slot_mask = leaf->slot_mask;
+	mode->slot_first = (uint8_t)(64 - mode->level[last].slot_shift);
+	mode->slot_bits = (uint8_t)(mode->level[2].slot_shift - leaf->slot_shift);
+	mode->acc_granted = (uint8_t)mode_acc(mode, mode->grant);
 	bind_low6(mode);
 	for (unsigned level = 1; level <= last; level++) {
 		odd |= !level_is_even(mode, &mode->level[level]);
+		odd |= mode->level[level].slot_shift !=
+		       leaf->slot_shift + (level - 1) * mode->slot_bits;
 		bind_match(mode, level);
 	}
 	mode->shape = mode->entry_shift == 3 ? MODE_SHAPE_8BYTE : 0;

@@ -33,13 +33,11 @@ struct mode_level {
 	uint64_t flip, grant;
 	uint64_t high;
 	/**
-	 * Everything about an entry at once, for the walker: it is present, has no
-	 * reserved bit and references a table if (entry & table_mask) == table_want;
-	 * the same with leaf_* for a leaf. Where the mode has good_low6, the first
-	 * asks for all rights (tables with less take the slow way) and the second
-	 * does not look at the present bits. Not for MODE_SHAPE_ODD.
+	 * Everything about a leaf at once, for the walker: it has no reserved bit and
+	 * is a leaf if (entry & leaf_mask) == leaf_want; unless the mode has good_low6,
+	 * it is present, too. Not for MODE_SHAPE_ODD.
 	 */
-	uint64_t table_mask, table_want, leaf_mask, leaf_want;
+	uint64_t leaf_mask, leaf_want;
 	uint64_t offset_mask; /* address bits below the leaf's page size */
 	/** Byte offset of the entry in its table: address >> slot_shift & slot_mask. */
 	uint32_t slot_mask;
@@ -54,7 +52,7 @@ struct mode_level {
  */
 #define MODE_SHAPE_8BYTE (1u << 0) /* 8-byte entries */
 #define MODE_SHAPE_LOW6 (1u << 1) /* presence and legality by good_low6 */
-#define MODE_SHAPE_ODD (1u << 2) /* levels differ in where rights are, or grant them */
+#define MODE_SHAPE_ODD (1u << 2) /* levels differ in where something is */
 #define MODE_SHAPE_MASK 7u
 
 /** How this mode, as a second stage, sees the accesses of the stage above it. */
@@ -68,10 +66,14 @@ struct mode_stage2 {
 	uint8_t final_user_acc;
 };
 
-/** An access is allowed iff (raw rights & care) == want; the raw rights are the
- * entries' own bits, ANDed over the levels. */
+/**
+ * What the walker asks of a walk that is to be over at the leaf: all entries were
+ * present, the access is allowed and no A/D bit is missing iff (raw rights & care) ==
+ * want and the leaf's entry has all of @dirty. The raw rights are the entries' own
+ * bits, inverted where they deny, ANDed over the levels. Not for MODE_SHAPE_ODD.
+ */
 struct mode_allow {
-	uint64_t care, want;
+	uint64_t care, want, dirty;
 };
 
 #define MODE_ALLOW_MASK 31u /* all of enum umbra_access but SHSTK */
@@ -100,10 +102,23 @@ struct mode {
 	/** #PF code bit 4 is reported for fetches (H-55). */
 	uint64_t fetch_code;
 	/** bad_low6 test: index is (entry & 63) | (entry >> 8 & bad_fold).
-	 * good_low6 is what is neither bad nor not present. */
+	 * good_low6 is what is neither bad nor not present; 0 in formats without
+	 * illegal values. */
 	uint64_t bad_low6, bad_fold, good_low6;
-	/** What the levels have in common, unless MODE_SHAPE_ODD. */
-	uint64_t flip, grant;
+	/** What the levels have in common, unless MODE_SHAPE_ODD. Without good_low6,
+	 * @present is among the raw rights. */
+	uint64_t flip, grant, present;
+	/**
+	 * For the walker's way through the tables, by level; unless MODE_SHAPE_ODD.
+	 * A present entry references a table if it has none of the bits of @table_stop.
+	 * An address rotated left by @slot_first, & @slot_mask, is the byte offset of its
+	 * entry in the first table; rotated on by @slot_bits, in the next one.
+	 */
+	uint64_t table_stop[UMBRA_LEVEL_MAX + 1], table_address[UMBRA_LEVEL_MAX + 1];
+	uint32_t slot_mask;
+	uint8_t slot_first, slot_bits;
+	/** acc_always, and what @grant gives. */
+	uint8_t acc_granted;
 	/** deny[access index] bit acc: the access is denied (B-1..B-3). The index
 	 * is perm_index(access). */
 	uint16_t deny[16];

@@ -68,14 +68,18 @@ static uint64_t raw(const struct mode *mode, unsigned acc)
 	       (acc & ACC_USER ? mode->user : 0) | (acc & ACC_EXEC ? mode->exec : 0);
 }
 
-static struct mode_allow allow_raw(const struct mode *mode, struct need need)
+static struct mode_allow allow_raw(const struct mode *mode, struct need need, unsigned kind)
 {
-	const uint64_t want = raw(mode, need.have);
+	const uint64_t present = mode->good_low6 ? 0 : mode->present;
+	const uint64_t want = (raw(mode, need.have) | mode->accessed | present) & ~mode->grant;
+	const uint64_t lack = raw(mode, need.lack);
 
 	/* A right that the format always gives cannot lack: nothing equals that. */
-	if (need.lack & mode->acc_always)
+	if ((need.lack & mode->acc_always) || (lack & mode->grant))
 		return (struct mode_allow){.care = 0, .want = 1};
-	return (struct mode_allow){.care = want | raw(mode, need.lack), .want = want};
+	return (struct mode_allow){.care = want | lack,
+				   .want = want,
+				   .dirty = kind & KIND_WRITE ? mode->level[1].dirty : 0};
 }
 
 void perm_bind(struct mode *mode)
@@ -87,7 +91,7 @@ void perm_bind(struct mode *mode)
 		const struct need need =
 			ept ? need_ept(mode->flags, kind) : need_paging(mode, kind);
 
-		by_kind[kind] = allow_raw(mode, need);
+		by_kind[kind] = allow_raw(mode, need, kind);
 		mode->deny[kind] = 0;
 		for (unsigned acc = 0; acc <= ACC_ALL; acc++) {
 			if ((acc & need.have) != need.have || (acc & need.lack))

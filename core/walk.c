@@ -11,11 +11,15 @@
  *
  * full() is the walker. It takes every format from its description and looks at
  * one thing after the other. lean() is the same walk for the usual case: a
- * template whose shape (entry size, how an entry is judged, parent or not) is
- * constant in each instance; it judges an entry by one comparison and gives up on
+ * template whose shape (entry size, how an entry is judged, which parent) is
+ * constant in each instance; it judges an entry by one test and gives up on
  * whatever it does not like: a fault, an A/D bit to set, memory outside the
  * window. Then full() starts from the beginning and finds out what it is. Parents
  * are walked the same way: quick(), and through() when it gives up.
+ *
+ * What a lean walk waits for is one entry after the other: load, mask, add the slot
+ * (made before), load. All else is beside that, and is kept short: processors run
+ * out of instructions a cycle before they run out of time between two loads.
  *
  * Invariants:
  *  - memory changes only by compare-exchange of A/D bits, from the top down, after
@@ -27,6 +31,8 @@
  */
 #include "core/perm.h"
 #include "core/walk.h"
+
+#include <assert.h>
 
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
@@ -64,9 +70,17 @@ struct hop {
 
 static unsigned full(const struct space *space, uint64_t address, unsigned access, unsigned flags,
 		     struct walk *out, const struct stage *stage);
-static struct hop quick_8byte(const struct space *space, uint64_t address, unsigned access);
-static struct hop quick_4byte(const struct space *space, uint64_t address, unsigned access);
-static struct hop quick_low6(const struct space *space, uint64_t address, unsigned access);
+static struct hop quick_8byte(const struct space *space, uint64_t address,
+			      const struct mode_allow *allow);
+static struct hop quick_4byte(const struct space *space, uint64_t address,
+			      const struct mode_allow *allow);
+static struct hop quick_low6(const struct space *space, uint64_t address,
+			     const struct mode_allow *allow);
+
+static inline uint64_t rotate_left(uint64_t value, unsigned count)
+{
+	return value << (count & 63) | value >> (-count & 63);
+}
 
 /* ---- memory ---- */
 
@@ -263,7 +277,8 @@ __attribute__((nonnull)) ALWAYS_INLINE enum quick_kind quick_kind(const struct s
 {
 	const struct mode *mode = parent->mode;
 
-	if (unlikely(!mode || parent->parent || mode->pk || (mode->flags & MODE_SHSTK)))
+	if (unlikely(!mode || parent->parent || mode->pk || mode->root_registers ||
+		     (mode->flags & MODE_SHSTK)))
 		return QUICK_NO;
 	switch (mode->shape) {
 	case MODE_SHAPE_8BYTE | MODE_SHAPE_LOW6: return QUICK_LOW6;
@@ -273,14 +288,21 @@ __attribute__((nonnull)) ALWAYS_INLINE enum quick_kind quick_kind(const struct s
 	}
 }
 
+/* What quick() must find for @access; nothing for QUICK_NO. */
+ALWAYS_INLINE const struct mode_allow *quick_allow(enum quick_kind kind, const struct space *parent,
+						   unsigned access)
+{
+	return kind == QUICK_NO ? NULL : &parent->mode->allow[access & MODE_ALLOW_MASK];
+}
+
 /* Translate if nothing is to be set or reported; page_shift 0 otherwise. */
 ALWAYS_INLINE struct hop quick(enum quick_kind kind, const struct space *parent, uint64_t address,
-			       unsigned access)
+			       const struct mode_allow *allow)
 {
 	switch (kind) {
-	case QUICK_LOW6: return quick_low6(parent, address, access);
-	case QUICK_8BYTE: return quick_8byte(parent, address, access);
-	case QUICK_4BYTE: return quick_4byte(parent, address, access);
+	case QUICK_LOW6: return quick_low6(parent, address, allow);
+	case QUICK_8BYTE: return quick_8byte(parent, address, allow);
+	case QUICK_4BYTE: return quick_4byte(parent, address, allow);
 	default: return (struct hop){0, 0};
 	}
 }
@@ -291,7 +313,9 @@ static struct hop table_hop(const struct space *space, uint64_t address, uint64_
 			    unsigned access, unsigned flags, struct walk *out,
 			    const struct stage *stage)
 {
-	const struct hop hop = quick(quick_kind(space->parent), space->parent, at, access);
+	const enum quick_kind kind = quick_kind(space->parent);
+	const struct hop hop =
+		quick(kind, space->parent, at, quick_allow(kind, space->parent, access));
 
 	if (likely(hop.page_shift))
 		return hop;
@@ -303,6 +327,7 @@ static inline bool finish(const struct space *space, uint64_t address, unsigned 
 			  unsigned flags, struct walk *out, const struct stage *stage)
 {
 	const uint64_t result = out->address;
+	enum quick_kind kind;
 	unsigned deeper;
 	struct hop hop;
 
@@ -310,7 +335,8 @@ static inline bool finish(const struct space *space, uint64_t address, unsigned 
 	if ((flags & WALK_NO_FINAL) || !space->parent)
 		return true;
 	deeper = final_access(space->parent, access, out->acc);
-	hop = quick(quick_kind(space->parent), space->parent, result, deeper);
+	kind = quick_kind(space->parent);
+	hop = quick(kind, space->parent, result, quick_allow(kind, space->parent, deeper));
 	if (unlikely(!hop.page_shift)) {
 		hop = through(space, address, result, deeper, flags, out, stage, STAGE_FINAL);
 		if (!hop.page_shift)
@@ -564,145 +590,238 @@ NOINLINE unsigned full(const struct space *space, uint64_t address, unsigned acc
 
 /* ---- the usual case ---- */
 
-#define SHAPE_NESTED (1u << 6) /* tables lie in a parent */
-#define SHAPE_RECORD (1u << 7) /* entries are recorded */
+#define SHAPE_PARENT(kind) ((unsigned)(kind) << 4) /* tables lie in one (enum quick_kind) */
+#define SHAPE_RECORD (1u << 6) /* entries are recorded; the root may be in registers */
+
+ALWAYS_INLINE enum quick_kind parent_kind(unsigned shape)
+{
+	return (enum quick_kind)(shape >> 4 & 3);
+}
+
+static_assert(UMBRA_LEVEL_MAX == 5, "lean() has a case for each level");
 
 /* Where lean() came to. */
 struct leaf {
 	const struct mode_level *at;
 	size_t level;
 	uint64_t entry, address;
-	/** Raw rights, with and without the leaf's own. */
+	/** Raw rights, with and without the leaf's own; what the mode grants may lack. */
 	uint64_t rights, upper;
 };
 
+/* What lean() needs at every level. */
+struct way {
+	struct walk *out; /* with SHAPE_RECORD */
+	const struct space *parent; /* with SHAPE_PARENT */
+	const struct mode_allow *table_allow;
+	/** The window. */
+	uint64_t base, size;
+	const uint8_t *bytes;
+	/** Added to the slot: without a parent what counts is where the entry is in the
+	 * window, and the base is better taken off before the table is known. */
+	uint64_t bias;
+};
+
+ALWAYS_INLINE struct way way_of(const struct space *space, struct walk *out, const unsigned shape)
+{
+	const struct memory *const memory = space->memory;
+	const struct space *const parent = space->parent;
+	const enum quick_kind kind = parent_kind(shape);
+	struct way way = {
+		.out = out, .base = memory->base, .size = memory->size, .bytes = memory->bytes};
+
+	way.bias = kind != QUICK_NO ? 0 : -way.base;
+	if (kind != QUICK_NO) {
+		way.parent = parent;
+		way.table_allow = quick_allow(kind, parent, parent->mode->stage2.table_read);
+	}
+	return way;
+}
+
+/* Where lean() is. */
+struct place {
+	size_t level;
+	uint64_t table, entry;
+	/** The address, turned so that its index at this level is in slot_mask; the slot,
+	 * with the bias. */
+	uint64_t turned, slot;
+	/** Raw rights of the tables' entries. */
+	uint64_t rights;
+};
+
+/* The entry; false: it is not to be had so easily. */
+ALWAYS_INLINE bool lean_fetch(const struct way *way, size_t level, const unsigned shape,
+			      struct place *place)
+{
+	const enum quick_kind kind = parent_kind(shape);
+	uint64_t at = place->slot + place->table;
+
+	if (shape & SHAPE_RECORD)
+		way->out->entry_address[level] = kind != QUICK_NO ? at : at + way->base;
+	if (kind != QUICK_NO) {
+		const struct hop hop = quick(kind, way->parent, at, way->table_allow);
+
+		if (unlikely(!hop.page_shift))
+			return false;
+		at = hop.address - way->base;
+	}
+	if (shape & SHAPE_RECORD)
+		way->out->entry_final[level] = at + way->base;
+	if (unlikely(at >= way->size))
+		return false;
+	place->entry = entry_load(way->bytes + at, shape & MODE_SHAPE_8BYTE ? 3 : 2);
+	if (shape & SHAPE_RECORD)
+		way->out->entry[level] = place->entry;
+	return true;
+}
+
+/* The root is in registers; false: not present. */
+ALWAYS_INLINE bool lean_registers(const struct space *space, uint64_t address, struct walk *out,
+				  struct place *place)
+{
+	const struct mode_level *at = &space->mode->level[place->level];
+	const uint64_t slot = address >> at->slot_shift & at->slot_mask;
+	const uint64_t entry = space->pdpte[slot >> space->mode->entry_shift];
+
+	out->entry[place->level] = entry;
+	out->entry_address[place->level] = out->entry_final[place->level] = 0;
+	place->table = entry & at->table_address;
+	place->level--;
+	return entry & at->present;
+}
+
+enum lean_step { LEAN_TABLE, LEAN_LEAF, LEAN_STOP };
+
+/* The entry of @level, and on to the table that it references. */
+ALWAYS_INLINE enum lean_step lean_step(const struct mode *mode, const struct way *way, size_t level,
+				       const unsigned shape, struct place *place)
+{
+	const uint64_t flip = shape & MODE_SHAPE_LOW6 ? 0 : mode->flip;
+
+	place->level = level;
+	if (unlikely(!lean_fetch(way, level, shape, place)))
+		return LEAN_STOP;
+	if (level == 1 || unlikely(place->entry & mode->table_stop[level]))
+		return LEAN_LEAF;
+	place->rights &= place->entry ^ flip;
+	place->table = place->entry & mode->table_address[level];
+	place->turned = rotate_left(place->turned, mode->slot_bits);
+	place->slot = way->bias + (place->turned & mode->slot_mask);
+	return LEAN_TABLE;
+}
+
 /*
  * Go down to the leaf; false: something is in the way. Everything that depends on
- * @shape is decided at compile time.
+ * @shape is decided at compile time. Whether the entries were present shows in the
+ * rights, at the end: what is not present leads to a table that is none, and reading
+ * there does no harm.
  */
 ALWAYS_INLINE bool lean(const struct space *space, uint64_t address, const unsigned shape,
 			struct walk *out, struct leaf *leaf)
 {
 	const struct mode *const mode = space->mode;
-	const bool record = shape & SHAPE_RECORD, nested = shape & SHAPE_NESTED;
 	const bool low6 = shape & MODE_SHAPE_LOW6;
-	const unsigned entry_shift = shape & MODE_SHAPE_8BYTE ? 3 : 2;
-	const uint64_t base = space->memory->base, size = space->memory->size;
-	/* Where the byte at address 0 would be: the sum with it can be made before
-	 * the table's address is known. */
-	const uint64_t zero = (uint64_t)(uintptr_t)space->memory->bytes - base;
-	const struct space *const parent = space->parent;
-	const enum quick_kind kind = nested ? quick_kind(parent) : QUICK_NO;
-	const unsigned table_access = nested && parent->mode ? parent->mode->stage2.table_read : 0;
-	const uint64_t flip = mode->flip;
-	const struct mode_level *at = &mode->level[mode->top];
-	uint64_t table = space->root & mode->root_address;
-	uint64_t rights = ~0ull, entry;
-	size_t level = mode->top;
+	const struct way way = way_of(space, out, shape);
+	struct place place = {.level = mode->top, .rights = ~0ull};
+	enum lean_step step = LEAN_STOP;
+	const struct mode_level *at;
+	uint64_t entry;
 
+	place.table = space->root & mode->root_address;
+	place.turned = rotate_left(address, mode->slot_first);
+	place.slot = way.bias + (place.turned & mode->slot_mask);
 	if (unlikely(address & mode->beyond))
 		return false;
-	if (unlikely(mode->root_registers)) {
-		entry = space->pdpte[(address >> at->slot_shift & at->slot_mask) >> entry_shift];
-		if (record)
-			out->entry[level] = entry;
-		if (record)
-			out->entry_address[level] = out->entry_final[level] = 0;
-		if (unlikely(!(entry & at->present)))
-			return false;
-		table = entry & at->table_address;
-		level--;
-		at--;
-	}
-	for (;;) {
-		const uint64_t slot = address >> at->slot_shift & at->slot_mask;
-		uint64_t where = table + slot;
-
-		if (record)
-			out->entry_address[level] = where;
-		if (nested) {
-			const struct hop hop = quick(kind, parent, where, table_access);
-
-			if (unlikely(!hop.page_shift))
-				return false;
-			where = hop.address;
-		}
-		if (record)
-			out->entry_final[level] = where;
-		if (unlikely(where - base >= size))
-			return false;
-		entry = entry_load(
-			(const uint8_t *)(uintptr_t)(nested ? zero + where : (zero + slot) + table),
-			entry_shift);
-		if (record)
-			out->entry[level] = entry;
-		if ((entry & at->table_mask) != at->table_want)
+	if (shape & SHAPE_RECORD && unlikely(mode->root_registers) &&
+	    unlikely(!lean_registers(space, address, out, &place)))
+		return false;
+	/* A loop, but one whose turns nobody has to predict. */
+	switch (place.level) {
+	case 5:
+		step = lean_step(mode, &way, 5, shape, &place);
+		if (step != LEAN_TABLE)
 			break;
-		rights &= entry ^ flip;
-		table = entry & at->table_address;
-		level--;
-		at--;
+		/* fall through */
+	case 4:
+		step = lean_step(mode, &way, 4, shape, &place);
+		if (step != LEAN_TABLE)
+			break;
+		/* fall through */
+	case 3:
+		step = lean_step(mode, &way, 3, shape, &place);
+		if (step != LEAN_TABLE)
+			break;
+		/* fall through */
+	case 2:
+		step = lean_step(mode, &way, 2, shape, &place);
+		if (step != LEAN_TABLE)
+			break;
+		/* fall through */
+	case 1: step = lean_step(mode, &way, 1, shape, &place); break;
 	}
+	if (unlikely(step == LEAN_STOP))
+		return false;
+	at = &mode->level[place.level];
+	entry = place.entry;
 	if (unlikely((entry & at->leaf_mask) != at->leaf_want))
 		return false;
-	if (low6 && unlikely(!(mode->good_low6 >> low6_of(mode, entry) & 1)))
+	if (low6 && (unlikely(!(mode->good_low6 >> low6_of(mode, entry) & 1)) ||
+		     unlikely(mode->present & ~place.rights)))
 		return false;
 	leaf->at = at;
-	leaf->level = level;
+	leaf->level = place.level;
 	leaf->entry = entry;
-	leaf->upper = rights | mode->grant;
-	leaf->rights = (rights & (entry ^ flip)) | mode->grant;
+	leaf->upper = place.rights;
+	leaf->rights = place.rights & (low6 ? entry : entry ^ mode->flip);
 	leaf->address = (entry & at->leaf_address) | (address & at->offset_mask);
-	if (entry_shift == 2)
+	if (!(shape & MODE_SHAPE_8BYTE))
 		leaf->address |= (entry & at->high) << at->high_shift;
 	return true;
 }
 
-/* The access is allowed, and no A/D bit has to be set. */
-ALWAYS_INLINE bool lean_enough(const struct mode *mode, const struct leaf *leaf, unsigned access)
+/* All entries were present, the access is allowed, and no A/D bit has to be set. */
+ALWAYS_INLINE bool lean_enough(const struct leaf *leaf, const struct mode_allow *allow)
 {
-	const struct mode_allow *allow = &mode->allow[access & MODE_ALLOW_MASK];
-	const uint64_t write = -(uint64_t)(access & UMBRA_ACCESS_WRITE);
-
-	if (unlikely((leaf->rights & allow->care) != allow->want))
-		return false;
-	return likely(
-		!((~leaf->rights & mode->accessed) | (~leaf->entry & leaf->at->dirty & write)));
+	return likely((leaf->rights & allow->care) == allow->want) &&
+	       likely(!(~leaf->entry & allow->dirty));
 }
 
-ALWAYS_INLINE struct hop quick_shape(const struct space *space, uint64_t address, unsigned access,
-				     const unsigned shape)
+ALWAYS_INLINE struct hop quick_shape(const struct space *space, uint64_t address,
+				     const struct mode_allow *allow, const unsigned shape)
 {
 	struct leaf leaf;
 
 	if (unlikely(!lean(space, address, shape, NULL, &leaf)) ||
-	    unlikely(!lean_enough(space->mode, &leaf, access)))
+	    unlikely(!lean_enough(&leaf, allow)))
 		return (struct hop){0, 0};
 	return (struct hop){leaf.address, leaf.at->shift};
 }
 
-NOINLINE struct hop quick_low6(const struct space *space, uint64_t address, unsigned access)
+NOINLINE struct hop quick_low6(const struct space *space, uint64_t address,
+			       const struct mode_allow *allow)
 {
-	return quick_shape(space, address, access, MODE_SHAPE_8BYTE | MODE_SHAPE_LOW6);
+	return quick_shape(space, address, allow, MODE_SHAPE_8BYTE | MODE_SHAPE_LOW6);
 }
 
-NOINLINE struct hop quick_8byte(const struct space *space, uint64_t address, unsigned access)
+NOINLINE struct hop quick_8byte(const struct space *space, uint64_t address,
+				const struct mode_allow *allow)
 {
-	return quick_shape(space, address, access, MODE_SHAPE_8BYTE);
+	return quick_shape(space, address, allow, MODE_SHAPE_8BYTE);
 }
 
-NOINLINE struct hop quick_4byte(const struct space *space, uint64_t address, unsigned access)
+NOINLINE struct hop quick_4byte(const struct space *space, uint64_t address,
+				const struct mode_allow *allow)
 {
-	return quick_shape(space, address, access, 0);
+	return quick_shape(space, address, allow, 0);
 }
 
 /* ACC_*, with the bits where the formats of paging have them. */
 ALWAYS_INLINE uint8_t lean_acc(const struct mode *mode, uint64_t rights, const unsigned shape)
 {
 	if (shape & MODE_SHAPE_LOW6)
-		return (uint8_t)mode_acc(mode, rights);
+		return (uint8_t)mode_acc(mode, rights) | mode->acc_granted;
 	return (uint8_t)((rights & (ACC_READ | ACC_WRITE | ACC_USER)) | (rights >> 60 & ACC_EXEC) |
-			 mode->acc_always);
+			 mode->acc_granted);
 }
 
 /* The whole walk, by full() if it is not the usual case. */
@@ -710,31 +829,37 @@ ALWAYS_INLINE unsigned walk_shape(const struct space *space, uint64_t address, u
 				  unsigned flags, struct walk *out, const unsigned shape)
 {
 	const struct mode *mode = space->mode;
+	const enum quick_kind kind = parent_kind(shape);
 	struct leaf leaf;
-	unsigned key;
 
-	if (unlikely(access & UMBRA_ACCESS_SHSTK) ||
+	/* Shadow-stack accesses are none of mode->allow. */
+	if (unlikely(access > MODE_ALLOW_MASK) ||
 	    unlikely(!lean(space, address, shape | SHAPE_RECORD, out, &leaf)) ||
-	    unlikely(!lean_enough(mode, &leaf, access)))
+	    unlikely(!lean_enough(&leaf, &mode->allow[access])))
 		goto full;
-	key = (unsigned)(leaf.entry >> mode->key_shift) & mode->key_mask;
-	/* A key that denies anything is looked at more closely. */
-	if (unlikely(mode->pk) && unlikely((space->pkru | space->pkrs) >> 2 * key & 3))
-		goto full;
+	out->key = 0;
+	out->in_parent = false;
+	out->restarts = 0;
 	out->end = WALK_OK;
+	out->event.kind = UMBRA_EVENT_NONE;
+	if (unlikely(mode->pk)) {
+		const unsigned key = (unsigned)(leaf.entry >> mode->key_shift) & mode->key_mask;
+
+		/* A key that denies anything is looked at more closely. */
+		if (unlikely((space->pkru | space->pkrs) >> 2 * key & 3))
+			goto full;
+		out->key = (uint8_t)key;
+	}
 	out->level = (uint8_t)leaf.level;
 	out->acc = lean_acc(mode, leaf.rights, shape);
 	out->acc_upper = lean_acc(mode, leaf.upper, shape);
-	out->key = (uint8_t)key;
 	out->dirty = !(~leaf.entry & leaf.at->dirty);
-	out->in_parent = false;
 	out->address = out->final = leaf.address;
 	out->page_shift = leaf.at->shift;
-	out->restarts = 0;
-	out->event.kind = UMBRA_EVENT_NONE;
-	if ((shape & SHAPE_NESTED) && !(flags & WALK_NO_FINAL)) {
-		const struct hop hop = quick(quick_kind(space->parent), space->parent, leaf.address,
-					     final_access(space->parent, access, out->acc));
+	if (kind != QUICK_NO && !(flags & WALK_NO_FINAL)) {
+		const unsigned deeper = final_access(space->parent, access, out->acc);
+		const struct hop hop = quick(kind, space->parent, leaf.address,
+					     quick_allow(kind, space->parent, deeper));
 
 		if (unlikely(!hop.page_shift))
 			goto full;
@@ -765,34 +890,61 @@ NOINLINE unsigned lean_4byte(WALK_ARGS)
 	return walk_shape(space, address, access, flags, out, 0);
 }
 
-NOINLINE unsigned lean_8byte_nested(WALK_ARGS)
+NOINLINE unsigned lean_8byte_in_8byte(WALK_ARGS)
 {
-	return walk_shape(space, address, access, flags, out, MODE_SHAPE_8BYTE | SHAPE_NESTED);
+	return walk_shape(space, address, access, flags, out,
+			  MODE_SHAPE_8BYTE | SHAPE_PARENT(QUICK_8BYTE));
 }
 
-NOINLINE unsigned lean_4byte_nested(WALK_ARGS)
+NOINLINE unsigned lean_8byte_in_low6(WALK_ARGS)
 {
-	return walk_shape(space, address, access, flags, out, SHAPE_NESTED);
+	return walk_shape(space, address, access, flags, out,
+			  MODE_SHAPE_8BYTE | SHAPE_PARENT(QUICK_LOW6));
+}
+
+NOINLINE unsigned lean_4byte_in_8byte(WALK_ARGS)
+{
+	return walk_shape(space, address, access, flags, out, SHAPE_PARENT(QUICK_8BYTE));
+}
+
+NOINLINE unsigned lean_4byte_in_low6(WALK_ARGS)
+{
+	return walk_shape(space, address, access, flags, out, SHAPE_PARENT(QUICK_LOW6));
+}
+
+/* A parent of 4-byte entries is too rare for instances of its own. */
+static unsigned walk_nested(WALK_ARGS)
+{
+	switch (space->mode->shape | SHAPE_PARENT(quick_kind(space->parent))) {
+	case MODE_SHAPE_8BYTE | SHAPE_PARENT(QUICK_8BYTE):
+		return lean_8byte_in_8byte(space, address, access, flags, out);
+	case MODE_SHAPE_8BYTE | SHAPE_PARENT(QUICK_LOW6):
+		return lean_8byte_in_low6(space, address, access, flags, out);
+	case SHAPE_PARENT(QUICK_8BYTE):
+		return lean_4byte_in_8byte(space, address, access, flags, out);
+	case SHAPE_PARENT(QUICK_LOW6):
+		return lean_4byte_in_low6(space, address, access, flags, out);
+	default: return full(space, address, access, flags, out, &stage_first);
+	}
+}
+
+static unsigned walk_flat(WALK_ARGS)
+{
+	switch (space->mode->shape) {
+	case MODE_SHAPE_8BYTE: return lean_8byte(space, address, access, flags, out);
+	case MODE_SHAPE_8BYTE | MODE_SHAPE_LOW6:
+		return lean_low6(space, address, access, flags, out);
+	case 0: return lean_4byte(space, address, access, flags, out);
+	default: return full(space, address, access, flags, out, &stage_first);
+	}
 }
 
 enum walk_end walk(const struct space *space, uint64_t address, unsigned access, unsigned flags,
 		   struct walk *out)
 {
-	const unsigned nested = space->parent ? SHAPE_NESTED : 0;
-	unsigned end;
-
-	switch (likely(space->mode) ? (space->mode->shape & MODE_SHAPE_MASK) | nested
-				    : MODE_SHAPE_ODD) {
-	case MODE_SHAPE_8BYTE: end = lean_8byte(space, address, access, flags, out); break;
-	case MODE_SHAPE_8BYTE | SHAPE_NESTED:
-		end = lean_8byte_nested(space, address, access, flags, out);
-		break;
-	case MODE_SHAPE_8BYTE | MODE_SHAPE_LOW6:
-		end = lean_low6(space, address, access, flags, out);
-		break;
-	case 0: end = lean_4byte(space, address, access, flags, out); break;
-	case SHAPE_NESTED: end = lean_4byte_nested(space, address, access, flags, out); break;
-	default: end = full(space, address, access, flags, out, &stage_first); break;
-	}
-	return (enum walk_end)end;
+	if (unlikely(!space->mode))
+		return (enum walk_end)full(space, address, access, flags, out, &stage_first);
+	if (space->parent)
+		return (enum walk_end)walk_nested(space, address, access, flags, out);
+	return (enum walk_end)walk_flat(space, address, access, flags, out);
 }

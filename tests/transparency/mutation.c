@@ -95,7 +95,7 @@ static void flip_reserved(unsigned leaf, unsigned level)
 {
 	struct mode_level *l = &mode->level[level];
 	uint64_t *const rsvd = &l->rsvd[level == leaf];
-	uint64_t *const match = level == leaf ? &l->leaf_mask : &l->table_mask;
+	uint64_t *const match = level == leaf ? &l->leaf_mask : &mode->table_stop[level];
 	const uint64_t frame = level == leaf ? l->leaf_address | l->high : l->table_address;
 	const uint8_t shape = mode->shape;
 
