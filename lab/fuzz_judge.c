@@ -91,13 +91,11 @@ void judge_store(struct duel *d, umbra_gpa gpa, const void *bytes, size_t size)
 
 /* ---- what could be cached ---- */
 
-static void mark_table(void *context, umbra_gpa gpa, bool valid, bool leaf)
+static void mark_table(void *context, const struct model_entry *entry)
 {
 	struct duel *d = context;
-	const uint64_t page = gpa.v >> UMBRA_PAGE_SHIFT;
+	const uint64_t page = entry->gpa.v >> UMBRA_PAGE_SHIFT;
 
-	(void)valid;
-	(void)leaf;
 	if (page < FUZZ_PAGES)
 		d->table[page / 8] |= (uint8_t)(1u << page % 8);
 }
@@ -117,20 +115,20 @@ void judge_gather(struct duel *d)
 
 /* ---- Accessed and Dirty ---- */
 
-static void note_visit(void *context, umbra_gpa gpa, bool valid, bool leaf)
+static void note_visit(void *context, const struct model_entry *entry)
 {
 	struct duel *d = context;
 
-	if (!valid)
+	if (!entry->valid)
 		return;
 	for (unsigned i = 0; i < d->visit_count; i++) {
-		if (d->visit[i].gpa.v != gpa.v)
+		if (d->visit[i].gpa.v != entry->gpa.v)
 			continue;
-		d->visit[i].leaf |= leaf;
+		d->visit[i].leaf |= entry->leaf;
 		return;
 	}
 	if (d->visit_count < FUZZ_VISITS)
-		d->visit[d->visit_count++] = (struct visit){gpa, leaf};
+		d->visit[d->visit_count++] = (struct visit){entry->gpa, entry->leaf};
 }
 
 static bool overlaps(const struct lab_side *side, umbra_gpa gpa, unsigned size)
@@ -277,6 +275,7 @@ void judge_access(struct duel *d, unsigned vcpu, const struct lab_access *a,
 	model_visit(bare, &m, &visitor);
 	follow_flags(d, vcpu, a, side);
 	if (side->end == LAB_EXCEPTION && side->event.kind == UMBRA_EVENT_PF) {
+		judge_gather(d); /* what it cached on the way stays */
 		model_took_fault(bare, side->event.gva);
 		d->stale |= 1u << vcpu;
 	}

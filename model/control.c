@@ -190,6 +190,40 @@ static bool pdptes_valid(const struct model_cpu *cpu, const uint64_t *pdpte)
 	return true;
 }
 
+/* A load whose result is known: is it one of those that there could be? */
+static struct umbra_event read_pdptes_as(struct model_cpu *cpu, uint64_t gpa, uint64_t *pdpte)
+{
+	const struct model_load *seen = cpu->load_as;
+	struct result_set set = {0};
+	struct xlate x = {.cpu = cpu, .set = &set};
+	struct s2_ask q = {.gpa = gpa, .use = S2_LOAD_PDPTE};
+	struct s2_answer answers[S2_MAX];
+	struct umbra_event event = none;
+	unsigned n = stage2(&x, &q, answers);
+
+	for (unsigned i = 0; i < n; i++) {
+		const struct result *failure = &answers[i].failure;
+		bool same = true;
+
+		event = failure->event;
+		if (answers[i].failed) {
+			if (event.kind == seen->event.kind && event.gpa.v == seen->event.gpa.v &&
+			    !((event.code ^ seen->event.code) & failure->code_defined))
+				return seen->event;
+			continue;
+		}
+		for (unsigned k = 0; k < 4; k++) {
+			pdpte[k] =
+				mem_entry(cpu->mem, &cpu->table_hint, answers[i].s2.hpa + 8 * k, 8);
+			same &= pdpte[k] == seen->pdpte[k];
+		}
+		event = pdptes_valid(cpu, pdpte) ? none : gp;
+		if (event.kind == seen->event.kind && (same || event.kind != UMBRA_EVENT_NONE))
+			return event;
+	}
+	return event;
+}
+
 /* Read the four PDPTEs at s->regs.cr3 into @pdpte; through the second stage if any. */
 static struct umbra_event read_pdptes(struct model_cpu *cpu, const struct model_state *s,
 				      uint64_t *pdpte)
@@ -199,6 +233,8 @@ static struct umbra_event read_pdptes(struct model_cpu *cpu, const struct model_
 	struct s2_ask q = {.gpa = gpa, .use = S2_LOAD_PDPTE};
 	struct s2_answer answers[S2_MAX];
 
+	if (cpu->load_as && s->stage2 == MODEL_EPT)
+		return read_pdptes_as(cpu, gpa, pdpte);
 	do {
 		x.restart = false;
 		stage2(&x, &q, answers);

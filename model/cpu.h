@@ -30,6 +30,7 @@ struct model_cpu {
 	struct cache cache[FACT_KINDS];
 	unsigned hint, table_hint; /* of mem_ptr(), for data and for entries */
 	uint64_t random;
+	const struct model_load *load_as; /* NULL, or see model_load_as() */
 	struct model_stats stats;
 };
 
@@ -69,7 +70,7 @@ struct trail {
 	uint64_t all, upper; /* rights before this entry */
 };
 
-#define SEEN_MAX 48
+#define SEEN_MAX 128
 struct seen {
 	uint64_t hpa, gpa, all, upper;
 	uint8_t level, pending;
@@ -90,8 +91,7 @@ struct xlate {
 	bool restart; /* an entry changed under a locked update: H-58 */
 	bool pml_close; /* legal: the log may fill up within this access */
 	bool leaf_seen; /* legal: a present leaf that a D update could hit: H-122 */
-	bool gather; /* remember what A bits allow, all paths: see translate_gather() */
-	const struct model_visitor *visitor; /* NULL, or told of each entry read */
+	const struct model_visitor *visitor; /* NULL, or told of each entry that may be read */
 	uint8_t leaf_shift; /* size of the last guest leaf met */
 	struct result result;
 	struct trail trail[UMBRA_LEVEL_MAX + 1];
@@ -140,9 +140,19 @@ struct s2_answer {
 	struct result failure;
 };
 
-#define S2_MAX 12
+#define S2_MAX 64
 /** stage2 - options for @q; exactly one when there are effects. */
 unsigned stage2(struct xlate *x, const struct s2_ask *q, struct s2_answer *answers);
+/** struct s2_found - where a GPA could be according to some CPU's cache. */
+struct s2_found {
+	struct s2 s2;
+	/** False: not before some A or D bit is set; only a visitor goes on from here. */
+	bool cached;
+};
+/** stage2_gather - every place of q->gpa that a CPU could know by now, S2_MAX at most;
+ * fills the caches of guest-physical facts if @remembers. */
+unsigned stage2_gather(struct xlate *x, const struct s2_ask *q, bool remembers,
+		       const struct model_visitor *visitor, struct s2_found *found);
 /** stage2_refuses - true if @rights do not do for @q; then *failure says how it exits. */
 bool stage2_refuses(struct xlate *x, const struct s2_ask *q, const struct s2 *s2,
 		    struct result *failure);
@@ -153,13 +163,17 @@ bool stage2_refuses(struct xlate *x, const struct s2_ask *q, const struct s2 *s2
 void translate(struct model_cpu *cpu, uint64_t la, unsigned access, struct result *result);
 /** translate_all - every result that the piece may have now. */
 void translate_all(struct model_cpu *cpu, uint64_t la, unsigned access, struct result_set *set);
-/** translate_gather - fill the caches with all that could be known about @la. */
-void translate_gather(struct model_cpu *cpu, uint64_t la, const struct model_visitor *visitor);
 /** translate_visit - tell @visitor of each entry that the piece may read. */
 void translate_visit(struct model_cpu *cpu, uint64_t la, unsigned access,
 		     const struct model_visitor *visitor);
-/** translate_held - does a cached page give @gpa to this access, nothing left to set? */
-bool translate_held(struct model_cpu *cpu, uint64_t la, unsigned access, uint64_t gpa);
+/** translate_held - does a cached page give @piece to this access, nothing left to set? */
+bool translate_held(struct model_cpu *cpu, uint64_t la, unsigned access,
+		    const struct model_piece *piece);
+/** translate_start - a piece about to be translated, no path begun. */
+void translate_start(struct xlate *x, struct model_cpu *cpu, uint64_t la, unsigned access);
+/** translate_remember - cache that x->la is @gpa; x->trail[0].value: its leaf, for G. */
+void translate_remember(struct xlate *x, const struct page_rights *r, uint64_t gpa,
+			const struct s2 *s2, unsigned guest_shift);
 /** translate_leaf_shift - size of the guest page that maps @la now; 0: none; HIDDEN: its
  * tables are where the second stage has nothing. */
 #define TRANSLATE_HIDDEN 63u

@@ -202,32 +202,74 @@ unsigned model_legal(struct model_cpu *cpu, const struct model_access *access,
 bool model_explains(struct model_cpu *cpu, const struct model_access *access,
 		    const struct model_outcome *seen);
 
-/* ---- following another machine (native hostile CPUs only) ----
+/* ---- following another machine (hostile CPUs only) ----
  *
  * A CPU that performs no access itself but keeps the set of what a CPU could have
- * cached, while the memory follows some other machine's outcomes. */
+ * cached, while the memory follows some other machine's outcomes. It may run natively
+ * or be a guest under EPT or NPT. Its state changes by the calls above, each made when
+ * the other machine does the same; before one, and before and after each change of
+ * memory, whoever judges gathers for every address that its program uses, in the
+ * state of that moment: a CPU speculates only with its current tables and tags.
+ */
 
-/** struct model_visitor - told of each table entry that a walk may read. */
+/** struct model_entry - a table entry that a walk may read. */
+struct model_entry {
+	umbra_hpa at; /* where it is */
+	/** Guest's tables: its address as the guest's tables give it. Second stage: the
+	 * address being translated. */
+	umbra_gpa gpa;
+	uint8_t size; /* 4 or 8 */
+	uint8_t level;
+	bool nested; /* of the second stage */
+	bool valid, leaf; /* present, nothing reserved; it maps a page */
+	/** model_visit(): the A and D bits that the access may set in it. */
+	uint64_t may_set;
+};
+
+/** struct model_visitor - told of each table entry that a walk may read; repeats. */
 struct model_visitor {
 	void *context;
-	/** @valid: present, nothing reserved; @leaf: it maps a page. */
-	void (*entry)(void *context, umbra_gpa gpa, bool valid, bool leaf);
+	void (*entry)(void *context, const struct model_entry *entry);
 };
 
 /**
  * model_gather - remember everything that speculation could have cached for @gva by
- * now: every path from the root and from each table cached, as far as its A bits
- * are set in memory. Changes no memory. @visitor may be NULL.
+ * now: every path from the root and from each table cached, as far as its A bits are
+ * set in memory; in a guest, through every place that the second stage, or a cached
+ * fact of it, has for each table, as far as their A bits (and D bits, where reading a
+ * guest's table counts as a write) are set. EPT without A/D: whatever is present.
+ * Changes no memory. @visitor may be NULL; with one, paths are followed to their end.
  */
 void model_gather(struct model_cpu *cpu, umbra_gva gva, const struct model_visitor *visitor);
-/** model_visit - every entry that @access may read, from memory or after cached tables. */
+/** model_visit - every entry that @access may read, from memory or after cached facts. */
 void model_visit(struct model_cpu *cpu, const struct model_access *access,
 		 const struct model_visitor *visitor);
-/** model_held - does the cache alone explain the completed access @seen, A and D included? */
+/** model_held - does the cache alone explain the completed access @seen, A and D of
+ * both stages included? Guests: seen->piece[].hpa counts too. */
 bool model_held(struct model_cpu *cpu, const struct model_access *access,
 		const struct model_outcome *seen);
 /** model_took_fault - a #PF on @gva was delivered: forget what H-112 says. */
 void model_took_fault(struct model_cpu *cpu, umbra_gva gva);
+/**
+ * model_took_exit - the guest left by @event (EPT violation or NPF; others forget
+ * nothing) during @access, NULL if a load of PDPTEs: forget what H-112 and H-123 say.
+ * Before model_exit(), for the state must be the guest's.
+ */
+void model_took_exit(struct model_cpu *cpu, const struct model_access *access,
+		     const struct umbra_event *event);
+/** struct model_load - a load of PDPTE registers: its event, else what was loaded. */
+struct model_load {
+	struct umbra_event event;
+	uint64_t pdpte[4];
+};
+/**
+ * model_load_as - from now on MOV CR in a guest under EPT loads what @seen says, if the
+ * manuals allow that, and touches no memory; @seen stays the caller's. What they do not
+ * allow comes out as the CPU's own result, which then differs. NULL: ends it.
+ */
+void model_load_as(struct model_cpu *cpu, const struct model_load *seen);
+/** model_set_pml_index - the other machine has written to the log (H-82). */
+void model_set_pml_index(struct model_cpu *cpu, uint16_t index);
 
 /** Counts since creation: walks, entries read, TLB hits, flushes. */
 struct model_stats {

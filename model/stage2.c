@@ -186,8 +186,8 @@ static void refuse(struct xlate *x, const struct s2_ask *q, enum refusal why, un
 		npt_refuse(x, q, why, rights, r);
 }
 
-bool stage2_refuses(struct xlate *x, const struct s2_ask *q, const struct s2 *s2,
-		    struct result *failure)
+/* Do @rights not do for @q? */
+static bool lacks(struct xlate *x, const struct s2_ask *q, unsigned rights)
 {
 	const struct model_state *s = &x->cpu->state;
 	unsigned need, never;
@@ -196,14 +196,21 @@ bool stage2_refuses(struct xlate *x, const struct s2_ask *q, const struct s2 *s2
 	needs(x, q, &need, &never);
 	/* H-99: other data accesses are meant to reach U/S=0 pages of shadow stacks. */
 	if (x->cpu->npt_sss && q->use == S2_FINAL && need & S2_U && !x->fetch &&
-	    s2->rights & S2_SSS_LEAF && !ask(x, UNSURE_SSS_DATA))
+	    rights & S2_SSS_LEAF && !ask(x, UNSURE_SSS_DATA))
 		need &= ~S2_U;
-	refused = (s2->rights & need) != need || s2->rights & never;
-	if (!refused && s->stage2 == MODEL_NPT && s->gmet && !x->fetch && !(s2->rights & S2_U))
+	refused = (rights & need) != need || rights & never;
+	if (!refused && s->stage2 == MODEL_NPT && s->gmet && !x->fetch && !(rights & S2_U))
 		refused = ask(x, UNSURE_GMET_DATA);
-	if (refused)
-		refuse(x, q, REFUSE_RIGHTS, s2->rights, failure);
 	return refused;
+}
+
+bool stage2_refuses(struct xlate *x, const struct s2_ask *q, const struct s2 *s2,
+		    struct result *failure)
+{
+	if (!lacks(x, q, s2->rights))
+		return false;
+	refuse(x, q, REFUSE_RIGHTS, s2->rights, failure);
+	return true;
 }
 
 /* @all, @upper: positive rights of all entries and of those above the leaf. */
@@ -340,6 +347,28 @@ static void remember_table(struct xlate *x, const struct paging *p, uint64_t gpa
 	cache_add(&cpu->cache[FACT_NESTED_TABLE], &f);
 }
 
+/* @dirty: D may be set in a leaf. */
+static void visit(const struct model_visitor *visitor, const struct paging *p,
+		  const struct s2_ask *q, const struct start *s, uint64_t hpa,
+		  enum entry_class class, bool dirty)
+{
+	const bool leaf = class == ENTRY_LEAF;
+	const struct model_entry entry = {
+		.at.v = hpa,
+		.gpa.v = q->gpa,
+		.size = p->entry_size,
+		.level = (uint8_t)s->level,
+		.nested = true,
+		.valid = class >= ENTRY_LEAF,
+		.leaf = leaf,
+		.may_set = class < ENTRY_LEAF
+				   ? 0
+				   : p->level[s->level].accessed | (leaf && dirty ? p->dirty : 0),
+	};
+
+	visitor->entry(visitor->context, &entry);
+}
+
 static void walk(struct xlate *x, const struct s2_ask *q, struct start s, struct s2_answer *a)
 {
 	struct model_cpu *cpu = x->cpu;
@@ -365,6 +394,9 @@ static void walk(struct xlate *x, const struct s2_ask *q, struct start s, struct
 		cpu->stats.entries_read++;
 		trail.value[s.level] = e;
 		class = entry_classify(x, p, s.level, e);
+		if (x->visitor)
+			visit(x->visitor, p, q, &s, trail.at[s.level], class,
+			      q->use == S2_FINAL ? x->write : true);
 		if (class == ENTRY_ABSENT || class == ENTRY_RESERVED) {
 			refuse(x, q, class == ENTRY_ABSENT ? REFUSE_ABSENT : REFUSE_RESERVED, 0,
 			       &a->failure);
@@ -542,6 +574,152 @@ static unsigned stage2_every(struct xlate *x, const struct s2_ask *q, struct s2_
 		}
 	}
 	return n;
+}
+
+/* ---- gathering, for follow.c ---- */
+
+#define PASSED_MAX 32
+
+struct passed {
+	uint64_t at, all, upper;
+	int level;
+	bool cached;
+};
+
+struct nested_gather {
+	struct xlate *x;
+	const struct s2_ask *q;
+	bool remembers;
+	const struct model_visitor *visitor;
+	struct s2_found *found;
+	unsigned count, passed_count;
+	struct passed passed[PASSED_MAX];
+};
+
+static void add_found(struct nested_gather *g, const struct s2 *s2, bool cached)
+{
+	for (unsigned i = 0; i < g->count; i++) {
+		struct s2_found *f = &g->found[i];
+
+		if (f->s2.hpa != s2->hpa || f->s2.rights != s2->rights ||
+		    f->s2.shift != s2->shift || f->s2.dirty != s2->dirty)
+			continue;
+		f->cached |= cached;
+		return;
+	}
+	if (g->count < S2_MAX)
+		g->found[g->count++] = (struct s2_found){*s2, cached};
+}
+
+/* Was this entry met with as much known about it? */
+static bool passed_before(struct nested_gather *g, const struct start *s, uint64_t at, bool cached)
+{
+	for (unsigned i = 0; i < g->passed_count; i++) {
+		const struct passed *p = &g->passed[i];
+
+		if (p->at == at && p->level == s->level && p->all == s->all &&
+		    p->upper == s->upper && p->cached >= cached)
+			return true;
+	}
+	if (g->passed_count < PASSED_MAX)
+		g->passed[g->passed_count++] =
+			(struct passed){at, s->all, s->upper, s->level, cached};
+	return false;
+}
+
+/* A walk from @s, in which an entry is cached if its A is set, as are those above. */
+static void gather_walk(struct nested_gather *g, struct start s)
+{
+	struct xlate *x = g->x;
+	struct model_cpu *cpu = x->cpu;
+	const struct paging *p = &cpu->nested;
+	const struct s2_ask *q = g->q;
+	bool cached = g->remembers, leaf = false;
+	struct s2 s2;
+
+	while (!leaf) {
+		const struct paging_level *l = &p->level[s.level];
+		uint64_t at = s.table + (q->gpa >> l->shift & l->index_mask) * p->entry_size;
+		enum entry_class class;
+		uint64_t e, granted;
+
+		if (passed_before(g, &s, at, cached))
+			return;
+		e = mem_entry(cpu->mem, &cpu->table_hint, at, p->entry_size);
+		class = entry_classify(x, p, s.level, e);
+		if (g->visitor)
+			visit(g->visitor, p, q, &s, at, class, true);
+		if (class < ENTRY_LEAF)
+			return;
+		cached &= !(l->accessed & ~e);
+		if (!cached && !g->visitor)
+			return;
+		granted = (e ^ p->inverted) | l->granted;
+		s.all &= granted;
+		leaf = class == ENTRY_LEAF;
+		if (leaf) {
+			s2.hpa = (paging_leaf_address(l, e) & ~low_bits(l->shift)) |
+				 (q->gpa & low_bits(l->shift));
+			s2.shift = l->shift;
+			s2.rights =
+				(uint8_t)(p->ept ? ept_rights(s.all, s.upper, e, cpu->state.mbec)
+						 : npt_rights(s.all, s.upper, e));
+			s2.dirty = (e & p->dirty) == p->dirty;
+			break;
+		}
+		s.upper &= granted;
+		s.table = e & l->table_mask;
+		s.level--;
+		if (cached)
+			remember_table(x, p, q->gpa, &s);
+	}
+	if (cached)
+		remember(x, q, &s2);
+	/* A guest's table is read only with D set where that counts as a write. */
+	if (q->use == S2_FINAL || !lacks(x, q, s2.rights))
+		add_found(g, &s2, cached && (q->use == S2_FINAL || s2.dirty || !sets_dirty(x, q)));
+}
+
+unsigned stage2_gather(struct xlate *x, const struct s2_ask *q, bool remembers,
+		       const struct model_visitor *visitor, struct s2_found *found)
+{
+	struct model_cpu *cpu = x->cpu;
+	const struct paging *p = &cpu->nested;
+	const struct fact_tags tags = nested_tags(cpu);
+	struct nested_gather g = {
+		.x = x, .q = q, .remembers = remembers, .visitor = visitor, .found = found};
+	struct cache *c = &cpu->cache[FACT_NESTED_TABLE];
+
+	if (p->address_bits < 64 && q->gpa >> p->address_bits)
+		return 0;
+	gather_walk(&g, root_start(p));
+	/* Downwards: what one level finds may be a start on the next. */
+	for (int level = p->top; level >= 2; level--) {
+		struct fact *f = cache_first(c, q->gpa, p->level[level].shift);
+
+		while (f) {
+			const uint32_t index = (uint32_t)(f - c->facts);
+
+			if (fact_usable(f, &tags))
+				gather_walk(&g, fact_start(f, level));
+			f = cache_next(c, &c->facts[index]); /* facts may have moved */
+		}
+	}
+	c = &cpu->cache[FACT_NESTED_PAGE];
+	for (unsigned i = 0; i < sizeof(page_shifts); i++) {
+		for (struct fact *f = cache_first(c, q->gpa, page_shifts[i]); f;
+		     f = cache_next(c, f)) {
+			struct s2 s2 = f->s2;
+
+			if (!fact_usable(f, &tags))
+				continue;
+			s2.hpa |= q->gpa & low_bits(f->shift);
+			if (q->use == S2_FINAL ||
+			    (!lacks(x, q, s2.rights) && (s2.dirty || !sets_dirty(x, q))))
+				add_found(&g, &s2, remembers);
+		}
+	}
+	return g.count;
 }
 
 unsigned stage2(struct xlate *x, const struct s2_ask *q, struct s2_answer *answers)

@@ -205,8 +205,8 @@ static void remember_fragment(struct xlate *x, struct fact f)
 }
 
 /* A page fact of the size that both stages allow, and a 4K fragment of it. */
-static void remember_page(struct xlate *x, const struct page_rights *r, uint64_t gpa,
-			  const struct s2 *s2, unsigned guest_shift)
+void translate_remember(struct xlate *x, const struct page_rights *r, uint64_t gpa,
+			const struct s2 *s2, unsigned guest_shift)
 {
 	struct model_cpu *cpu = x->cpu;
 	bool global = cpu->pge && x->trail[0].value & PTE_G;
@@ -245,7 +245,7 @@ static void final_stage(struct xlate *x, const struct page_rights *r, uint64_t g
 		}
 		emit_done(x, gpa, answers[i].s2.hpa);
 		if (!x->set && x->cpu->hostile)
-			remember_page(x, r, gpa, &answers[i].s2, guest_shift);
+			translate_remember(x, r, gpa, &answers[i].s2, guest_shift);
 	}
 }
 
@@ -278,20 +278,6 @@ static bool wants_denied_a(struct xlate *x, int level)
 	return (pending(x, level) || update_asks_s2(x, level)) && ask(x, UNSURE_A_DENIED);
 }
 
-/* A page may have been cached only if A is set all the way down (H-106). */
-static void gather_leaf(struct xlate *x, int level, const struct page_rights *r, uint64_t gpa)
-{
-	const struct paging *p = &x->cpu->guest;
-	const struct s2 s2 = {.hpa = gpa, .rights = S2_ALL, .shift = 52, .dirty = true};
-
-	remember_tables(x, level);
-	for (int i = x->trail_top; i >= level; i--)
-		if (p->level[i].accessed & ~x->trail[i].value)
-			return;
-	x->trail[0].value = x->trail[level].value; /* for the G bit */
-	remember_page(x, r, gpa, &s2, p->level[level].shift);
-}
-
 static void guest_leaf(struct xlate *x, const struct step *s, uint64_t e)
 {
 	const struct paging_level *l = &x->cpu->guest.level[s->level];
@@ -306,10 +292,6 @@ static void guest_leaf(struct xlate *x, const struct step *s, uint64_t e)
 	uint64_t gpa = paging_leaf_address(l, e) | (x->la & low_bits(l->shift));
 	uint64_t code = x->speculative ? 0 : rights_denied(x, &r);
 
-	if (x->gather) {
-		gather_leaf(x, s->level, &r, gpa);
-		return;
-	}
 	x->leaf_shift = l->shift;
 	if (r.leaf_w || !(x->cpu->config.cpu.features & UMBRA_CPU_SHSTK))
 		x->leaf_seen = true;
@@ -374,6 +356,25 @@ static bool eager_a(struct xlate *x, int level)
 	       update_asks_s2(x, level) && ask(x, UNSURE_A_EAGER);
 }
 
+static void visit(const struct xlate *x, const struct step *s, enum entry_class class)
+{
+	const struct paging *p = &x->cpu->guest;
+	const bool leaf = class == ENTRY_LEAF;
+	const struct model_entry entry = {
+		.at.v = x->trail[s->level].s2.hpa,
+		.gpa.v = x->trail[s->level].gpa,
+		.size = p->entry_size,
+		.level = (uint8_t)s->level,
+		.valid = class >= ENTRY_LEAF,
+		.leaf = leaf,
+		.may_set = class < ENTRY_LEAF ? 0
+					      : p->level[s->level].accessed |
+							(leaf && x->write && !x->ss ? p->dirty : 0),
+	};
+
+	x->visitor->entry(x->visitor->context, &entry);
+}
+
 /* The entry of s->level is at trail[s->level].s2.hpa: read it and go on. */
 static void guest_entry(struct xlate *x, const struct step *s)
 {
@@ -386,20 +387,19 @@ static void guest_entry(struct xlate *x, const struct step *s)
 
 	t->all = s->all;
 	t->upper = s->upper;
-	if (x->set && !x->gather && seen_before(x, s, t))
+	if (x->set && seen_before(x, s, t))
 		return;
 	e = mem_entry(cpu->mem, &cpu->table_hint, t->s2.hpa, p->entry_size);
 	cpu->stats.entries_read++;
 	t->value = e;
 	class = entry_classify(x, p, s->level, e);
 	if (x->visitor)
-		x->visitor->entry(x->visitor->context, (umbra_gpa){t->gpa}, class >= ENTRY_LEAF,
-				  class == ENTRY_LEAF);
+		visit(x, s, class);
 	switch (class) {
 	case ENTRY_ABSENT:
 	case ENTRY_RESERVED:
 		/* Upper tables may be cached though nothing valid lies below (H-105). */
-		if ((!x->set || x->gather) && cpu->hostile)
+		if (!x->set && cpu->hostile)
 			remember_tables(x, s->level);
 		if (!x->speculative)
 			emit_pf(x,
@@ -488,6 +488,12 @@ static void walk_from_fact(struct xlate *x, const struct fact *f, int level)
 				    .all = f->rights.all,
 				    .upper = f->upper,
 				    .s2 = &s2});
+	/* AMD does not say that a cached entry holds more than the GPA (H-109). */
+	if (x->set && x->cpu->state.stage2 == MODEL_NPT)
+		guest_step(x, (struct step){.level = level - 1,
+					    .table = f->gpa,
+					    .all = f->rights.all,
+					    .upper = f->upper});
 	x->from_cache = false;
 }
 
@@ -580,6 +586,14 @@ static bool use_oldest_page(struct xlate *x)
 	return true;
 }
 
+/* The guest's part of @f with the second stage as it is now: what a CPU does whose
+ * copy of @f had no D of the second stage, or that keeps the two apart (H-109). */
+static void look_up_again(struct xlate *x, const struct fact *f)
+{
+	if (x->cpu->state.stage2 != MODEL_NATIVE)
+		final_stage(x, &f->rights, f->gpa | (x->la & low_bits(f->shift)), 12);
+}
+
 /* Without effects: what every usable fact says. */
 static void explore_pages(struct xlate *x)
 {
@@ -595,22 +609,27 @@ static void explore_pages(struct xlate *x)
 			if (!fact_usable(f, &cpu->tags))
 				continue;
 			switch (judge(x, f, &code, &exit)) {
-			case FACT_SERVES: emit_fact(x, f); break;
+			case FACT_SERVES:
+				emit_fact(x, f);
+				look_up_again(x, f);
+				break;
 			case FACT_DENIES:
 				x->from_cache = true;
 				emit_pf(x, code);
 				x->from_cache = false;
 				break;
-			case FACT_EXITS: emit_s2_failure(x, &exit, true); break;
+			case FACT_EXITS:
+				emit_s2_failure(x, &exit, true);
+				look_up_again(x, f);
+				break;
 			case FACT_CLEAN:
 				/* U-16: D may land in a changed present entry while the
 				 * write still goes to the old frame (H-122 b). */
-				if (f->rights.dirty || x->leaf_seen || x->ss) {
-					struct page_rights r = f->rights;
-
-					final_stage(x, &r, f->gpa | (x->la & low_bits(f->shift)),
-						    12);
-				}
+				if (!f->rights.dirty && !x->leaf_seen && !x->ss)
+					break;
+				if (!x->write || f->s2.dirty)
+					emit_fact(x, f);
+				look_up_again(x, f);
 				break;
 			}
 		}
@@ -619,7 +638,7 @@ static void explore_pages(struct xlate *x)
 
 /* ---- running it ---- */
 
-static void start(struct xlate *x, struct model_cpu *cpu, uint64_t la, unsigned access)
+void translate_start(struct xlate *x, struct model_cpu *cpu, uint64_t la, unsigned access)
 {
 	x->cpu = cpu;
 	x->la = la;
@@ -632,7 +651,6 @@ static void start(struct xlate *x, struct model_cpu *cpu, uint64_t la, unsigned 
 	x->unsure = x->asked = 0;
 	x->use_linear = cpu->hostile;
 	x->from_cache = x->speculative = x->restart = x->leaf_seen = x->pml_close = false;
-	x->gather = false;
 	x->visitor = NULL;
 	x->seen_count = 0;
 	x->leaf_shift = 0;
@@ -690,7 +708,7 @@ static void speculate(struct model_cpu *cpu, uint64_t la)
 
 		if (where[i] >> (width - 1) != la >> (width - 1))
 			continue;
-		start(&x, cpu, where[i] & ~0xfffull, 0);
+		translate_start(&x, cpu, where[i] & ~0xfffull, 0);
 		x.speculative = true;
 		run_once(&x);
 	}
@@ -700,7 +718,7 @@ void translate(struct model_cpu *cpu, uint64_t la, unsigned access, struct resul
 {
 	struct xlate x;
 
-	start(&x, cpu, la, access);
+	translate_start(&x, cpu, la, access);
 	run(&x);
 	*result = x.result;
 	if (cpu->hostile && cpu->config.choices & MODEL_SPECULATE)
@@ -728,18 +746,20 @@ static void explore(struct xlate *x)
 		explore_pages(x);
 }
 
-void translate_all(struct model_cpu *cpu, uint64_t la, unsigned access, struct result_set *set)
+/* Explore with every subset of unsure points: each that was met joins those taken. */
+static void explore_readings(struct model_cpu *cpu, uint64_t la, unsigned access,
+			     struct result_set *set, const struct model_visitor *visitor)
 {
-	/* Subsets of unsure points: each that was met joins those taken so far. */
 	unsigned todo[64], count = 1;
 	struct xlate x;
 
 	todo[0] = 0;
 	set->count = 0;
 	for (unsigned i = 0; i < count; i++) {
-		start(&x, cpu, la, access);
+		translate_start(&x, cpu, la, access);
 		x.set = set;
 		x.unsure = todo[i];
+		x.visitor = visitor;
 		explore(&x);
 		for (unsigned bit = 1; bit <= UNSURE_AD_LAST; bit <<= 1) {
 			unsigned next = todo[i] | bit, j = 0;
@@ -754,73 +774,38 @@ void translate_all(struct model_cpu *cpu, uint64_t la, unsigned access, struct r
 	}
 }
 
-/* From every table fact of @level; those found on the way are visited too, harmlessly. */
-static void gather_from(struct xlate *x, int level)
+void translate_all(struct model_cpu *cpu, uint64_t la, unsigned access, struct result_set *set)
 {
-	struct cache *c = &x->cpu->cache[FACT_TABLE];
-	const unsigned shift = x->cpu->guest.level[level].shift;
-	uint32_t buckets;
-
-	do {
-		struct fact *f = cache_first(c, x->la, shift);
-
-		buckets = c->bucket_count;
-		while (f && buckets == c->bucket_count) {
-			const uint32_t index = (uint32_t)(f - c->facts);
-			const struct fact copy = *f;
-
-			if (fact_usable(&copy, &x->cpu->tags))
-				walk_from_fact(x, &copy, level);
-			f = cache_next(c, &c->facts[index]); /* facts may have moved */
-		}
-	} while (buckets != c->bucket_count);
-}
-
-void translate_gather(struct model_cpu *cpu, uint64_t la, const struct model_visitor *visitor)
-{
-	struct model_stats stats = cpu->stats;
-	struct result_set set = {0};
-	struct xlate x;
-
-	if (!cpu->guest.top || !cpu->hostile)
-		return;
-	start(&x, cpu, la, 0);
-	x.set = &set;
-	x.gather = x.speculative = true;
-	x.visitor = visitor;
-	walk_from_root(&x);
-	for (int level = 2; level <= cpu->guest.top; level++)
-		gather_from(&x, level);
-	cpu->stats = stats;
+	explore_readings(cpu, la, access, set, NULL);
 }
 
 void translate_visit(struct model_cpu *cpu, uint64_t la, unsigned access,
 		     const struct model_visitor *visitor)
 {
 	struct model_stats stats = cpu->stats;
-	struct result_set set = {0};
-	struct xlate x;
+	struct result_set set;
 
-	start(&x, cpu, la, access);
-	x.set = &set;
-	x.visitor = visitor;
-	explore(&x);
+	explore_readings(cpu, la, access, &set, visitor);
 	cpu->stats = stats;
 }
 
-bool translate_held(struct model_cpu *cpu, uint64_t la, unsigned access, uint64_t gpa)
+bool translate_held(struct model_cpu *cpu, uint64_t la, unsigned access,
+		    const struct model_piece *piece)
 {
 	struct cache *c = &cpu->cache[FACT_PAGE];
 	struct xlate x;
 
-	start(&x, cpu, la, access);
+	translate_start(&x, cpu, la, access);
 	for (unsigned i = 0; i < sizeof(page_shifts); i++) {
 		for (struct fact *f = cache_first(c, la, page_shifts[i]); f; f = cache_next(c, f)) {
+			const uint64_t offset = la & low_bits(f->shift);
 			struct result exit;
 			uint64_t code;
 
-			if (!fact_usable(f, &cpu->tags) ||
-			    (f->gpa | (la & low_bits(f->shift))) != gpa)
+			if (!fact_usable(f, &cpu->tags) || (f->gpa | offset) != piece->gpa.v)
+				continue;
+			if (cpu->state.stage2 != MODEL_NATIVE &&
+			    (f->s2.hpa | offset) != piece->hpa.v)
 				continue;
 			if (judge(&x, f, &code, &exit) == FACT_SERVES)
 				return true;
@@ -837,7 +822,7 @@ unsigned translate_leaf_shift(struct model_cpu *cpu, uint64_t la)
 
 	if (!p->top)
 		return 12;
-	start(&x, cpu, la, 0);
+	translate_start(&x, cpu, la, 0);
 	x.set = &set;
 	walk_from_root(&x);
 	for (unsigned i = 0; i < set.count; i++)

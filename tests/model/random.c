@@ -10,6 +10,14 @@
  *	what is legal on the strict CPU is legal on the hostile one,
  *	after dropping every cached fact both sets are the same.
  *
+ * Half of the machines have a third CPU, which follows the hostile one: it gathers
+ * around each step and never acts. What the hostile CPU does must be in the set of the
+ * follower, and a completed access in its cache; without its facts, or with those that
+ * memory as it is now gives, only what is fresh may be. These machines also go from
+ * the guest to the hypervisor and back, change roots, and write to tables by stores.
+ *
+ * The last test runs them on a CPU that forgets to invalidate: followers must notice.
+ *
  * The seed of a failing machine is printed; UMBRA_TEST_SEED runs just that one.
  */
 #include "machine.h"
@@ -35,7 +43,13 @@ struct slot {
 
 struct fuzz {
 	struct machine m;
-	struct model_cpu *strict;
+	struct model_cpu *strict, *follower; /* follower: NULL unless followed */
+	bool forgets; /* the hostile CPU skips what invalidates */
+	bool caught; /* an outcome that the follower does not explain */
+	bool in_guest;
+	struct model_state guest; /* while the hypervisor runs */
+	uint64_t other_root; /* a second root of the second stage, same tables below */
+	unsigned stale; /* accesses that were not fresh */
 	uint64_t random, seed;
 	uint64_t la[LA_COUNT];
 	struct slot slot[SLOT_MAX];
@@ -86,7 +100,7 @@ static void add_nested_path(struct fuzz *f, uint64_t gpa)
 	}
 }
 
-static void build(struct fuzz *f)
+static void build(struct fuzz *f, bool followed)
 {
 	static const uint64_t shape[LA_COUNT] = {
 		0,        0x1000,     0x2000,     0x200000,     0x201000,
@@ -141,11 +155,46 @@ static void build(struct fuzz *f)
 			add_nested_path(f, gpa);
 	}
 	m->config.choices = (unsigned)rnd(f, 8);
+	/* Speculation goes to addresses that nobody gathers for. */
+	if (followed)
+		m->config.choices &= ~MODEL_SPECULATE;
 	m->config.seed = f->seed;
 	machine_start(m, MODEL_STRICT);
 	f->strict = m->cpu;
 	m->cpu = NULL;
 	machine_start(m, MODEL_HOSTILE);
+	f->in_guest = m->state.stage2 != MODEL_NATIVE;
+	if (!followed)
+		return;
+	f->follower = model_cpu_new(m->mem, &m->config);
+	m->state.load_pdptes = false;
+	m->state.regs = model_state_of(m->cpu)->regs;
+	assert_int_equal(model_enter(f->follower, &m->state).kind, UMBRA_EVENT_NONE);
+	if (f->in_guest) {
+		uint64_t root = m->state.stage2 == MODEL_EPT ? m->state.eptp : m->state.ncr3;
+
+		f->other_root = m->next_nested;
+		memcpy(m->ram + f->other_root, m->ram + (root & ~0xfffull), 4096);
+		f->other_root ^= root & ~0xfffull;
+	}
+}
+
+/* ---- following ---- */
+
+static void gather(struct fuzz *f)
+{
+	for (unsigned i = 0; f->follower && i < LA_COUNT; i++) {
+		model_gather(f->follower, (umbra_gva){f->la[i]}, NULL);
+		model_gather(f->follower, (umbra_gva){f->la[i] + 0x1000}, NULL);
+	}
+}
+
+/* The follower does what the hostile CPU did; a load of PDPTEs had this result. */
+static void see_load(struct fuzz *f, struct model_load *load, const struct umbra_event *event)
+{
+	load->event = *event;
+	memcpy(load->pdpte, model_state_of(f->m.cpu)->regs.pdpte, sizeof(load->pdpte));
+	model_load_as(f->follower, load);
 }
 
 static void mutate(struct fuzz *f)
@@ -190,43 +239,64 @@ static void mutate(struct fuzz *f)
 	machine_set(m, s->at, s->size, e);
 }
 
-/* Both CPUs do the same; they must agree whether it is allowed. */
+/* Both CPUs do the same; they must agree whether it is allowed. So does a follower. */
 static void control(struct fuzz *f)
 {
 	static const uint64_t toggles[] = {UMBRA_CR4_PGE,  UMBRA_CR4_PSE, UMBRA_CR4_SMEP,
 					   UMBRA_CR4_SMAP, UMBRA_CR4_PKE, UMBRA_CR4_PKS,
 					   UMBRA_CR4_PCIDE};
-	struct model_cpu *cpu[2] = {f->strict, f->m.cpu};
+	struct model_cpu *cpu[3] = {f->strict, f->m.cpu, f->follower};
 	struct model_state s = *model_state_of(f->m.cpu);
 	uint64_t a = rnd(f, 1u << 16), cr4 = s.regs.cr4 ^ toggles[rnd(f, 7)];
-	unsigned op = (unsigned)rnd(f, 12), type = (unsigned)rnd(f, 4);
+	bool leaves = f->follower && f->m.state.stage2 != MODEL_NATIVE;
+	unsigned op = (unsigned)rnd(f, leaves ? 16 : 12), type = (unsigned)rnd(f, 4);
 	uint16_t tag = (uint16_t)rnd(f, 3);
 	umbra_gva gva = {f->la[rnd(f, LA_COUNT)]};
-	enum umbra_event_kind kind[2] = {0};
+	struct umbra_event event[3] = {0};
+	struct model_load load;
 
 	if (op == 11) {
 		s.tag = tag;
-		s.load_pdptes = one_in(f, 2);
+		s.load_pdptes = one_in(f, 2) && !f->follower;
 		s.tlb_control = f->m.config.cpu.vendor == UMBRA_VENDOR_AMD && a & 1 ? 3 : 0;
 		if (s.stage2 == MODEL_EPT && a & 2)
 			s.eptp ^= 0x40;
+		if (s.stage2 == MODEL_EPT && a & 4)
+			s.eptp ^= f->other_root;
+		if (s.stage2 == MODEL_NPT && a & 4)
+			s.ncr3 ^= f->other_root;
 		s.pml_index = (uint16_t)rnd(f, 12);
 	}
-	for (unsigned i = 0; i < 2; i++) {
+	if (op >= 12 && f->in_guest) { /* to the hypervisor; it uses the guest's tables */
+		f->guest = s;
+		f->guest.load_pdptes = false;
+		s = (struct model_state){.regs = s.regs, .long_code = s.long_code};
+	} else if (op >= 12) {
+		s = f->guest;
+	}
+	for (unsigned i = 0; i < (f->follower ? 3 : 2); i++) {
+		bool forgets = i == 1 && f->forgets;
+		struct model_state next = s;
+
+		if (i == 2)
+			see_load(f, &load, &event[1]);
+		if (forgets && op >= 6 && op <= 10)
+			continue;
+		if (forgets)
+			next.tlb_control = 0;
 		switch (op) {
-		case 0: kind[i] = model_mov_cr0(cpu[i], s.regs.cr0 ^ UMBRA_CR0_WP).kind; break;
-		case 1: kind[i] = model_mov_cr3(cpu[i], s.regs.cr3).kind; break;
+		case 0: event[i] = model_mov_cr0(cpu[i], s.regs.cr0 ^ UMBRA_CR0_WP); break;
+		case 1: event[i] = model_mov_cr3(cpu[i], s.regs.cr3); break;
 		case 2:
-			kind[i] = model_mov_cr3(cpu[i], (s.regs.cr3 & ~0xfffull) | a % 4 |
-								(a & 8 ? 1ull << 63 : 0))
-					  .kind;
+			event[i] = model_mov_cr3(cpu[i], (s.regs.cr3 & ~0xfffull) | a % 4 |
+								 (a & 8 ? 1ull << 63 : 0));
 			break;
 		case 3:
-		case 4: kind[i] = model_mov_cr4(cpu[i], cr4).kind; break;
+		case 4: event[i] = model_mov_cr4(cpu[i], cr4); break;
 		case 5: model_set_keys(cpu[i], (uint32_t)a & 3, (uint32_t)a >> 2 & 3); break;
 		case 6:
 		case 7: model_invlpg(cpu[i], gva); break;
-		case 8: kind[i] = model_invpcid(cpu[i], type, (uint16_t)(a % 3), gva).kind; break;
+		case 8: event[i] = model_invpcid(cpu[i], type, (uint16_t)(a % 3), gva); break;
 		case 9:
 			if (s.stage2 == MODEL_EPT)
 				model_invept(cpu[i], 1 + type % 2, s.eptp);
@@ -237,12 +307,24 @@ static void control(struct fuzz *f)
 			else
 				model_invlpga(cpu[i], gva, tag);
 			break;
-		case 11: kind[i] = model_enter(cpu[i], &s).kind; break;
+		case 11: event[i] = model_enter(cpu[i], &next); break;
+		default:
+			event[i] = f->in_guest ? model_exit(cpu[i], &next)
+					       : model_enter(cpu[i], &next);
+			break;
 		}
+	}
+	if (op >= 12 && event[1].kind == UMBRA_EVENT_NONE)
+		f->in_guest = !f->in_guest;
+	if (f->follower && !f->forgets) {
+		assert_int_equal(event[2].kind, event[1].kind);
+		assert_memory_equal(model_state_of(f->follower)->regs.pdpte,
+				    model_state_of(f->m.cpu)->regs.pdpte, 32);
 	}
 	/* A load of PDPTEs may differ: the hostile CPU's EPT mappings may be old. */
 	if (f->m.paging != VEC_PAE) {
-		assert_int_equal(kind[0], kind[1]);
+		if (!f->forgets)
+			assert_int_equal(event[0].kind, event[1].kind);
 		return;
 	}
 	s = *model_state_of(f->m.cpu);
@@ -278,12 +360,43 @@ static bool contains(const struct model_outcome *set, unsigned count, const stru
 	return false;
 }
 
+static struct model_outcome followed[LEGAL_MAX];
+
+/* The follower has seen @o of the hostile CPU. */
+static void follow(struct fuzz *f, const struct model_access *a, const struct model_outcome *o)
+{
+	gather(f); /* what it cached on the way stays, though where from is forgotten */
+	if (o->event.kind == UMBRA_EVENT_PF)
+		model_took_fault(f->follower, o->event.gva);
+	else if (o->event.kind != UMBRA_EVENT_NONE)
+		model_took_exit(f->follower, a, &o->event);
+	model_set_pml_index(f->follower, model_state_of(f->m.cpu)->pml_index);
+}
+
 static void show(const struct fuzz *f, const char *what, const struct model_access *a,
 		 const struct model_outcome *o)
 {
 	print_error("seed %lu: %s: gva %lx access %x: kind %d code %lx gva %lx gpa %lx hpa %lx\n",
 		    f->seed, what, a->gva.v, a->access, o->event.kind, o->event.code,
 		    o->event.gva.v, o->event.gpa.v, o->piece_count ? o->piece[0].hpa.v : 0);
+}
+
+/* A follower without facts, or with those of now, has nothing to say but what is fresh. */
+static void only_fresh(struct fuzz *f, const struct model_access *a, unsigned n_strict)
+{
+	unsigned n;
+
+	model_flush_all(f->follower);
+	for (unsigned i = 0; i < 2; i++) {
+		n = model_legal(f->follower, a, followed, LEGAL_MAX);
+		/* With facts of NPT one path may meet an unsure point under both readings. */
+		if (n != n_strict && !f->m.state.pml && !(i && f->m.state.stage2 == MODEL_NPT)) {
+			for (unsigned k = 0; k < n; k++)
+				show(f, "after dropping all facts", a, &followed[k]);
+			assert_int_equal(n, n_strict);
+		}
+		gather(f);
+	}
 }
 
 static void do_access(struct fuzz *f)
@@ -311,6 +424,7 @@ static void do_access(struct fuzz *f)
 	struct model_cpu *cpu = on_strict ? f->strict : f->m.cpu;
 	unsigned n_strict = model_legal(f->strict, &a, strict, LEGAL_MAX);
 	unsigned n_hostile = model_legal(f->m.cpu, &a, hostile, LEGAL_MAX);
+	unsigned n_followed = 0;
 	struct model_outcome o;
 
 	assert_in_range(n_strict, 1, LEGAL_MAX);
@@ -326,7 +440,12 @@ static void do_access(struct fuzz *f)
 		n_hostile = model_legal(f->m.cpu, &a, hostile, LEGAL_MAX);
 		if (!f->m.state.pml)
 			assert_int_equal(n_hostile, n_strict);
+		if (f->follower)
+			only_fresh(f, &a, n_strict);
 	}
+	if (f->follower)
+		n_followed = model_legal(f->follower, &a, followed, LEGAL_MAX);
+	assert_in_range(n_followed, 0, LEGAL_MAX);
 	model_access(cpu, &a, &o);
 	/* The legal set does not see A bits that the access itself sets: they make a
 	 * PDPTE reserved when its qword serves at a lower level too, and with ROGPT
@@ -340,18 +459,46 @@ static void do_access(struct fuzz *f)
 			show(f, "legal", &a, on_strict ? &strict[i] : &hostile[i]);
 		fail();
 	}
+	if (!f->follower)
+		return;
+	f->stale += !contains(strict, n_strict, &o);
+	if (!contains(followed, n_followed, &o) && !(on_strict && f->m.state.pml) &&
+	    !(a_matters && model_explains(f->follower, &a, &o))) {
+		f->caught = true;
+		if (f->forgets)
+			return;
+		show(f, "not explained by the follower", &a, &o);
+		for (unsigned i = 0; i < n_followed; i++)
+			show(f, "legal", &a, &followed[i]);
+		fail();
+	}
+	if (!on_strict)
+		follow(f, &a, &o);
+	gather(f);
+	if (o.event.kind == UMBRA_EVENT_NONE && !model_held(f->follower, &a, &o)) {
+		f->caught = true;
+		if (!f->forgets)
+			show(f, "not held by the follower", &a, &o);
+		assert_true(f->forgets);
+	}
 }
 
-static void run(uint64_t seed, unsigned steps)
+enum mode { ALONE, FOLLOWED, FORGETFUL };
+
+/* Returns whether a follower had something to object to. */
+static bool run(uint64_t seed, unsigned steps, enum mode mode)
 {
 	struct fuzz *f = calloc(1, sizeof(*f));
+	bool caught;
 
 	f->seed = seed;
 	f->random = seed * 0x9e3779b97f4a7c15ull | 1;
+	f->forgets = mode == FORGETFUL;
 	for (int i = 0; i < 4; i++)
 		rnd(f, 2);
-	build(f);
-	for (unsigned i = 0; i < steps; i++) {
+	build(f, mode != ALONE);
+	gather(f);
+	for (unsigned i = 0; i < steps && !f->caught; i++) {
 		uint64_t op = rnd(f, 16);
 
 		if (op < 3 && f->slot_count)
@@ -360,30 +507,58 @@ static void run(uint64_t seed, unsigned steps)
 			control(f);
 		else
 			do_access(f);
+		gather(f);
 	}
+	caught = f->caught;
 	model_cpu_free(f->strict);
+	model_cpu_free(f->follower);
 	machine_free(&f->m);
 	free(f);
+	return caught;
+}
+
+static unsigned run_all(enum mode mode, unsigned count, unsigned steps)
+{
+	const char *scale = getenv("UMBRA_TEST_SCALE"), *seed = getenv("UMBRA_TEST_SEED");
+	unsigned caught = 0;
+
+	if (seed)
+		return run(strtoull(seed, NULL, 0), steps, mode);
+	if (scale && !strcmp(scale, "small"))
+		count /= 10;
+	for (unsigned i = 1; i <= count; i++)
+		caught += run(i, steps, mode);
+	return caught;
 }
 
 static void random_machines(void **test_state)
 {
-	const char *scale = getenv("UMBRA_TEST_SCALE"), *seed = getenv("UMBRA_TEST_SEED");
-	unsigned count = scale && !strcmp(scale, "small") ? 100 : 1000;
+	(void)test_state;
+	run_all(ALONE, 1000, 1000);
+}
+
+static void followed_machines(void **test_state)
+{
+	(void)test_state;
+	run_all(FOLLOWED, 500, 500);
+}
+
+static void forgetful_machines(void **test_state)
+{
+	unsigned caught = run_all(FORGETFUL, 200, 500);
 
 	(void)test_state;
-	if (seed) {
-		run(strtoull(seed, NULL, 0), 1000);
-		return;
-	}
-	for (unsigned i = 1; i <= count; i++)
-		run(i, 1000);
+	print_message("# followers caught %u machines that forgot to invalidate\n", caught);
+	if (!getenv("UMBRA_TEST_SEED"))
+		assert_in_range(caught, getenv("UMBRA_TEST_SCALE") ? 1 : 20, 200);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		{"random machines", random_machines},
+		{"followed machines", followed_machines},
+		{"followers of forgetful machines", forgetful_machines},
 	};
 
 	return cmocka_run_group_tests_name("random", tests, NULL, NULL);
