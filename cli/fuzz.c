@@ -8,11 +8,11 @@
  * first finding ends it too: it is cut down, written to a file, and told.
  */
 #include "cli/cmd.h"
+#include "cli/finding.h"
 #include "cli/trial.h"
 #include "lab/fuzz.h"
 #include "lab/random.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -20,7 +20,6 @@
 
 #define CONFIGS_MAX 32
 #define SHRINK_RUNS 3000
-#define PATH_SIZE 512
 
 static const char *const standard[] = {
 	"vendor=intel,tdp=0",
@@ -90,39 +89,12 @@ static bool take_audit(void *context, const char *text, char *error, size_t erro
 	       args_range(text, f->audit_every, 1, UINT32_MAX, error, error_size);
 }
 
-static void tell_step(void *context, unsigned index, const char *what)
-{
-	const struct fuzzing *f = context;
-
-	if (!f->out.json)
-		printf("%5u  %s\n", index + 1, what);
-}
-
-static void print_finding(struct fuzzing *f, const struct fuzz_program *program,
-			  const struct fuzz_result *result, const char *path)
-{
-	char text[256] = "-";
-
-	if (result->done && result->done <= program->count)
-		fuzz_step_text(&program->step[result->done - 1], text, sizeof(text));
-	out_progress_clear(&f->out);
-	if (f->out.json) {
-		out_json(&f->out, json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:s}", "finding",
-					    result->kind, "what", result->what, "step", text,
-					    "config", program->config, "program", path, "steps",
-					    out_count(program->count), "source", "fuzz"));
-		return;
-	}
-	printf("%sfinding%s: %s: %s\n", out_style(&f->out, OUT_RED), out_style(&f->out, OUT_PLAIN),
-	       result->kind, result->what);
-	printf("  config %s\n  after %u steps, at: %s\n", program->config, result->done, text);
-}
-
 static enum cli_status replay(struct fuzzing *f)
 {
 	struct fuzz_program program;
 	struct fuzz_result result;
-	struct fuzz_limits limits = {.audit_every = 1, .context = f};
+	struct fuzz_limits limits = {.audit_every = 1, .context = &f->out};
+	const struct finding finding = {.out = &f->out, .command = "fuzz"};
 	struct setup setup;
 	char error[256];
 
@@ -134,7 +106,7 @@ static enum cli_status replay(struct fuzzing *f)
 	}
 	setup.lab.caching = MODEL_HOSTILE;
 	if (f->common.verbose)
-		limits.told = tell_step;
+		limits.told = finding_tell_step;
 	fuzz_run(&program, &setup.lab, &limits, &result);
 	if (*result.skipped) {
 		fuzz_program_free(&program);
@@ -145,7 +117,7 @@ static enum cli_status replay(struct fuzzing *f)
 	f->accesses = result.accesses;
 	f->faults = result.faults;
 	if (result.found)
-		print_finding(f, &program, &result, f->replay);
+		finding_print(&finding, &program, &result, f->replay);
 	fuzz_program_free(&program);
 	return result.found ? CLI_FINDING : CLI_OK;
 }
@@ -153,36 +125,20 @@ static enum cli_status replay(struct fuzzing *f)
 static enum cli_status found(struct fuzzing *f, struct fuzz_program *program, unsigned config,
 			     struct fuzz_result *result)
 {
-	const struct fuzz_limits limits = {.audit_every = (unsigned)f->audit_every};
-	char path[PATH_SIZE];
-	unsigned before = program->count;
+	char name[64];
+	const struct finding finding = {
+		.out = &f->out,
+		.command = "fuzz",
+		.again = "umbra fuzz --replay ",
+		.folder = f->save,
+		.name = name,
+		.config = &f->setup[config].lab,
+		.limits = {.audit_every = (unsigned)f->audit_every},
+		.runs = SHRINK_RUNS,
+	};
 
-	if (!f->out.json) {
-		print_finding(f, program, result, "");
-		printf("cutting it down ...\n");
-		fflush(stdout);
-	}
-	fuzz_shrink(program, &f->setup[config].lab, &limits, result, SHRINK_RUNS);
-	for (unsigned i = 0;; i++) {
-		snprintf(path, sizeof(path), "%s/fuzz-%" PRIu64 "-%" PRIu64 ".%u",
-			 f->save ? f->save : ".", f->seed, f->programs, i);
-		if (fuzz_write(program, path))
-			break;
-		if (errno != EEXIST)
-			return cli_error(CLI_BADINPUT, "fuzz: %s: %s", path, strerror(errno));
-	}
-	print_finding(f, program, result, path);
-	if (f->out.json)
-		return CLI_FINDING;
-	printf("%u steps of %u left:\n", program->count, before);
-	for (unsigned i = 0; i < program->count; i++) {
-		char text[256];
-
-		fuzz_step_text(&program->step[i], text, sizeof(text));
-		printf("  %s\n", text);
-	}
-	printf("again: umbra fuzz --replay %s\n", path);
-	return CLI_FINDING;
+	snprintf(name, sizeof(name), "fuzz-%" PRIu64 "-%" PRIu64, f->seed, f->programs);
+	return finding_report(&finding, program, result);
 }
 
 static enum cli_status one(struct fuzzing *f)
