@@ -7,11 +7,13 @@
  * --config; without any, the standard six. Each gives one line (for the built-in
  * guest one per mode), and the last line has the totals.
  *
- * Scenarios (*.lua, or a directory of them) go to cli/scenario.c.
+ * Scenarios (*.lua, or a directory of them) go to cli/scenario.c, edits of an
+ * image's tables (--mutate) to cli/mutate.c.
  *
  * The work is in cli/trial.c and lab/; this file parses, loops and prints.
  */
 #include "cli/cmd.h"
+#include "cli/mutate.h"
 #include "cli/scenario.h"
 #include "cli/trial.h"
 
@@ -29,16 +31,19 @@ static const struct args_symbol cachings[] = {
 	{NULL, 0},
 };
 
-static const struct args_symbol audits[] = {{"end", 0}, {"every", 1}, {NULL, 0}};
+/* Where --mutate goes without --config. */
+#define MUTATE_CONFIG "vendor=intel,tdp=0"
 
 struct running {
 	struct out out;
 	struct common_options common;
 	struct regs_options regs;
 	struct setup setup[SETUPS_MAX];
+	const char *text[SETUPS_MAX];
 	unsigned setup_count;
-	uint64_t caching, sample, seed, audit;
-	bool sample_given;
+	uint64_t caching, sample, seed, audit, mutate;
+	bool sample_given, caching_given, audit_given, mutate_given;
+	const char *replay, *save;
 	const char *source;
 	struct out_table table;
 	/** Totals. */
@@ -53,7 +58,18 @@ static bool add_setup(void *context, const char *text, char *error, size_t error
 		snprintf(error, error_size, "more than %u configurations", SETUPS_MAX);
 		return false;
 	}
+	r->text[r->setup_count] = text;
 	return setup_parse(text, &r->setup[r->setup_count++], error, error_size);
+}
+
+static bool take_audit(void *context, const char *text, char *error, size_t error_size)
+{
+	static const struct args_symbol words[] = {{"end", 0}, {"every", 1}, {NULL, 0}};
+	struct running *r = context;
+
+	if (args_number(text, &r->audit, error, error_size))
+		return args_range(text, r->audit, 1, UINT32_MAX, error, error_size);
+	return args_choice(text, words, &r->audit, error, error_size);
 }
 
 static void print_differences(struct running *r, const struct trial_result *result)
@@ -222,7 +238,43 @@ static enum cli_status run_all(struct running *r, const struct guest *guest)
 	return status;
 }
 
-static int run_scenarios(struct running *r, const struct args_spec *spec, bool caching_given)
+/* --mutate and --replay: what else was said must fit. */
+static const char *misfit(const struct running *r, const struct args_spec *spec)
+{
+	if (r->replay && r->mutate_given)
+		return "expected --mutate or --replay, not both";
+	if (r->save && !r->mutate_given)
+		return "--save needs --mutate";
+	if (!r->replay && !r->mutate_given)
+		return r->audit > 1 ? "--audit N needs --mutate, expected end or every" : NULL;
+	if (!spec->rest_count || scenarios_are(spec->rest, spec->rest_count))
+		return r->replay ? "--replay needs an image" : "--mutate needs an image";
+	if (r->sample_given)
+		return "expected --mutate or --sample, not both";
+	return NULL;
+}
+
+static enum cli_status mutate(struct running *r, const struct guest *guest)
+{
+	const struct mutation mutation = {
+		.out = &r->out,
+		.verbose = r->common.verbose,
+		.guest = guest,
+		.text = r->text,
+		.setup = r->setup,
+		.setup_count = r->setup_count,
+		.cachings = r->caching_given ? (unsigned)r->caching : 1u << MODEL_HOSTILE,
+		.steps = r->mutate,
+		.seed = r->seed,
+		.audit_every = r->audit_given ? (unsigned)r->audit : 1,
+		.replay = r->replay,
+		.save = r->save,
+	};
+
+	return mutate_run(&mutation);
+}
+
+static int run_scenarios(struct running *r, const struct args_spec *spec)
 {
 	const enum model_caching caching =
 		r->caching & 1u << MODEL_HOSTILE ? MODEL_HOSTILE : MODEL_STRICT;
@@ -233,7 +285,7 @@ static int run_scenarios(struct running *r, const struct args_spec *spec, bool c
 		.path_count = spec->rest_count,
 		.setup = r->setup,
 		.setup_count = r->setup_count,
-		.caching = caching_given ? &caching : NULL,
+		.caching = r->caching_given ? &caching : NULL,
 	};
 
 	return out_finish(&r->out, scenarios_run(&scenarios));
@@ -247,7 +299,6 @@ int cmd_run(int argc, char **argv)
 		.seed = 1,
 	};
 	struct args_option common_args[COMMON_OPTION_COUNT], regs_args[REGS_OPTION_COUNT];
-	bool caching_given = false;
 	const struct args_option own[] = {
 		{.name = "config",
 		 .letter = 'c',
@@ -262,13 +313,32 @@ int cmd_run(int argc, char **argv)
 		 .help = "of the machine model: strict, hostile or both (default strict)",
 		 .symbols = cachings,
 		 .number = &r.caching,
-		 .given = &caching_given},
+		 .given = &r.caching_given},
 		{.name = "audit",
-		 .kind = ARGS_CHOICE,
-		 .metavar = "WHEN",
-		 .help = "check all invariants at the end, or after every fault (default end)",
-		 .symbols = audits,
-		 .number = &r.audit},
+		 .kind = ARGS_CALL,
+		 .metavar = "end|every|N",
+		 .help = "check invariants at the end (default), after each fault, or N steps",
+		 .call = take_audit,
+		 .context = &r,
+		 .single = true,
+		 .given = &r.audit_given},
+		{.name = "mutate",
+		 .kind = ARGS_NUMBER,
+		 .metavar = "N",
+		 .help = "N random steps that edit the image's own page tables",
+		 .min = 1,
+		 .number = &r.mutate,
+		 .given = &r.mutate_given},
+		{.name = "replay",
+		 .kind = ARGS_TEXT,
+		 .metavar = "FILE",
+		 .help = "run what --mutate found on the image; -v prints its steps",
+		 .text = &r.replay},
+		{.name = "save",
+		 .kind = ARGS_TEXT,
+		 .metavar = "DIR",
+		 .help = "where a finding of --mutate goes (default .)",
+		 .text = &r.save},
 		{.name = "sample",
 		 .kind = ARGS_NUMBER,
 		 .metavar = "N",
@@ -294,17 +364,24 @@ int cmd_run(int argc, char **argv)
 	};
 	struct guest guest;
 	enum cli_status status;
+	const char *wrong;
+	char error[128];
 
 	regs_options(&r.regs, regs_args);
 	common_options(&r.common, common_args);
 	if (!args_parse(&spec, argc, argv))
 		return spec.status;
 	out_init(&r.out, r.common.json, r.common.quiet);
+	wrong = misfit(&r, &spec);
+	if (wrong)
+		return cli_error(CLI_USAGE, "run: %s", wrong);
 	if (scenarios_are(spec.rest, spec.rest_count))
-		return run_scenarios(&r, &spec, caching_given);
+		return run_scenarios(&r, &spec);
 	if (spec.rest_count > 1)
 		return cli_error(CLI_USAGE, "run: unexpected argument '%s', expected one image",
 				 spec.rest[1]);
+	if (!r.setup_count && r.mutate_given)
+		add_setup(&r, MUTATE_CONFIG, error, sizeof(error));
 	if (!r.setup_count) {
 		setup_standard(r.setup);
 		r.setup_count = SETUP_STANDARD_COUNT;
@@ -319,7 +396,7 @@ int cmd_run(int argc, char **argv)
 	status = guest_open(&guest, "run", spec.rest[0], &r.regs);
 	if (status != CLI_OK)
 		return status;
-	status = run_all(&r, &guest);
+	status = r.mutate_given || r.replay ? mutate(&r, &guest) : run_all(&r, &guest);
 	guest_close(&guest);
 	return out_finish(&r.out, status);
 }

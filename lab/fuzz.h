@@ -15,6 +15,7 @@
 #ifndef LAB_FUZZ_H
 #define LAB_FUZZ_H
 
+#include "image/image.h"
 #include "lab/lab.h"
 
 enum fuzz_op {
@@ -82,10 +83,38 @@ bool fuzz_make(struct fuzz_program *program, const struct lab_config *config, ui
 bool fuzz_decode(struct fuzz_program *program, const struct lab_config *config,
 		 const uint8_t *bytes, size_t size);
 
+/* ---- on the tables of an image ---- */
+
+/** struct fuzz_image - an image as the memory that programs run on. */
+struct fuzz_image;
+
+/**
+ * fuzz_image_new - views of @image, and what @regs map there on the guest's CPU of
+ * @config. NULL: one sentence in @error. The file is never changed, and each run
+ * begins with what it holds.
+ */
+struct fuzz_image *fuzz_image_new(const struct image *image, const struct umbra_regs *regs,
+				  const struct lab_config *config, char *error, size_t error_size);
+void fuzz_image_free(struct fuzz_image *image);
+
+/**
+ * fuzz_mutate - a random program of about @steps steps that edits the image's own
+ * tables around some of its pages.
+ */
+bool fuzz_mutate(struct fuzz_program *program, const struct fuzz_image *image, uint64_t seed,
+		 unsigned steps);
+
+/* ---- running ---- */
+
 /** struct fuzz_limits - how to run. */
 struct fuzz_limits {
+	/** Guest memory; NULL: FUZZ_SLOTS slots of zeros. Slots of an image stay
+	 * where they are: steps that would change them do nothing. */
+	struct fuzz_image *image;
 	/** Audit every so many steps; 0: at the end only. */
 	unsigned audit_every;
+	/** Compare only pages of the image that are known to have changed. */
+	bool sparse;
 	/** Let the @fail_nth call of a host hook that may fail do so; 0: none. */
 	uint64_t fail_nth;
 	/** Called for each step that was done, with a line that says what came of it. */
@@ -105,6 +134,8 @@ struct fuzz_result {
 	/** Could not be run at all: a sentence. Empty otherwise. */
 	char skipped[128];
 	uint64_t accesses, faults, stale, facts;
+	/** Sets of registers that neither machine took. */
+	unsigned refused;
 };
 
 /** fuzz_run - @config: what program->config stands for. Deterministic. */

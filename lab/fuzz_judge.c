@@ -57,24 +57,45 @@ uint8_t *judge_umbra(const struct duel *d, umbra_gpa gpa, size_t size)
 	return (uint8_t *)m->umbra + (gpa.v - m->base.v);
 }
 
+static void compare(struct duel *d, const uint8_t *bare, const uint8_t *umbra, uint64_t gpa,
+		    uint64_t size)
+{
+	uint64_t at = 0, a, b;
+
+	if (!memcmp(bare, umbra, size))
+		return;
+	while (!memcmp(bare + at, umbra + at, 8))
+		at += 8;
+	memcpy(&a, bare + at, 8);
+	memcpy(&b, umbra + at, 8);
+	judge_found(d, "memory", "at 0x%" PRIx64 ": bare 0x%" PRIx64 ", umbra 0x%" PRIx64, gpa + at,
+		    a, b);
+}
+
+/* Pages of the image that have changed. */
+static void compare_kept(struct duel *d)
+{
+	const struct fuzz_image *image = d->limits->image;
+
+	for (unsigned i = 0; i < image->kept_count; i++) {
+		const umbra_gpa gpa = {image->kept[i]->gpa};
+
+		compare(d, judge_bare(d, gpa, UMBRA_PAGE_SIZE),
+			judge_umbra(d, gpa, UMBRA_PAGE_SIZE), gpa.v, UMBRA_PAGE_SIZE);
+	}
+}
+
 void judge_memory(struct duel *d, bool all)
 {
-	for (unsigned i = 0; i < FUZZ_SLOTS; i++) {
-		const uint8_t *bare, *umbra = d->lab->memory[i].umbra;
-		uint64_t at = 0, a, b;
-
-		if (d->place[i] < 0 || (!all && fuzz_slots[i].size > 0x100000))
-			continue;
-		bare = d->bytes[i][d->place[i]];
-		if (!memcmp(bare, umbra, fuzz_slots[i].size))
-			continue;
-		while (!memcmp(bare + at, umbra + at, 8))
-			at += 8;
-		memcpy(&a, bare + at, 8);
-		memcpy(&b, umbra + at, 8);
-		judge_found(d, "memory", "at 0x%" PRIx64 ": bare 0x%" PRIx64 ", umbra 0x%" PRIx64,
-			    d->lab->memory[i].base.v + at, a, b);
+	if (d->limits->image && (!all || d->limits->sparse)) {
+		compare_kept(d);
 		return;
+	}
+	for (unsigned i = 0; i < d->slot_count; i++) {
+		if (d->place[i] < 0 || (!all && d->slot[i].size > 0x100000))
+			continue;
+		compare(d, d->bytes[i][d->place[i]], d->lab->memory[i].umbra,
+			d->lab->memory[i].base.v, d->slot[i].size);
 	}
 }
 
@@ -83,9 +104,11 @@ void judge_store(struct duel *d, umbra_gpa gpa, const void *bytes, size_t size)
 	const uint64_t page = gpa.v >> UMBRA_PAGE_SHIFT;
 	uint8_t *to = judge_bare(d, gpa, size);
 
+	if (to && d->limits->image)
+		fuzz_image_keep(d->limits->image, gpa);
 	if (to)
 		memcpy(to, bytes, size);
-	if (page >= FUZZ_PAGES || d->table[page / 8] >> page % 8 & 1)
+	if (page >= d->table_pages || d->table[page / 8] >> page % 8 & 1)
 		d->stale = ~0u;
 }
 
@@ -96,7 +119,7 @@ static void mark_table(void *context, const struct model_entry *entry)
 	struct duel *d = context;
 	const uint64_t page = entry->gpa.v >> UMBRA_PAGE_SHIFT;
 
-	if (page < FUZZ_PAGES)
+	if (page < d->table_pages)
 		d->table[page / 8] |= (uint8_t)(1u << page % 8);
 }
 
@@ -172,6 +195,8 @@ static void follow_flags(struct duel *d, unsigned vcpu, const struct lab_access 
 				    v->gpa.v, new, old);
 			return;
 		}
+		if (d->limits->image)
+			fuzz_image_keep(d->limits->image, v->gpa);
 		memcpy(bare, &new, size);
 		d->stale = ~0u;
 	}

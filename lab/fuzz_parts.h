@@ -5,6 +5,7 @@
 
 #include <setjmp.h>
 
+#include "core/mode.h"
 #include "lab/fuzz.h"
 #include "lab/parts.h"
 
@@ -27,8 +28,10 @@ static const struct fuzz_slot fuzz_slots[FUZZ_SLOTS] = {
 #define FUZZ_TABLES 0x10000ull
 #define FUZZ_TABLE_COUNT 16
 #define FUZZ_MMIO 0x500000ull
-/** Guest-physical pages below here are told tables from data. */
+/** Guest-physical pages below here are told tables from data; with an image, those
+ * up to its end, as far as this limit. */
 #define FUZZ_PAGES 0x800u
+#define FUZZ_PAGES_MAX (1u << 24)
 #define FUZZ_VISITS 192
 
 struct visit {
@@ -46,17 +49,21 @@ struct duel {
 
 	struct model_mem *mem;
 	struct model_cpu *bare[LAB_CPU_MAX];
+	/** fuzz_slots, or the ranges of limits->image (one place each, and they stay). */
+	struct fuzz_slot slot[LAB_MEMORY_MAX];
+	unsigned slot_count;
 	/** The bare machine's bytes at each place of a slot; zeros where it is not (docs/FUZZING.md). */
-	void *bytes[FUZZ_SLOTS][2];
-	void *umbra[FUZZ_SLOTS];
+	void *bytes[LAB_MEMORY_MAX][2];
+	void *umbra[LAB_MEMORY_MAX];
 	/** Place in use; -1: the slot is deleted. */
-	int place[FUZZ_SLOTS];
+	int place[LAB_MEMORY_MAX];
 
 	/** Linear pages that the program touches. */
 	uint64_t *page;
 	unsigned page_count;
-	/** Guest-physical pages that walks have read. */
-	uint8_t table[FUZZ_PAGES / 8];
+	/** Guest-physical pages that walks have read: a bit for each of table_pages. */
+	uint8_t *table;
+	uint64_t table_pages;
 	/** vCPUs whose knowledge is to be gathered again. */
 	unsigned stale;
 	struct visit visit[FUZZ_VISITS];
@@ -80,5 +87,58 @@ void judge_memory(struct duel *d, bool all);
 /** judge_bare, judge_umbra - the machines' bytes at @gpa, or NULL. */
 uint8_t *judge_bare(const struct duel *d, umbra_gpa gpa, size_t size);
 uint8_t *judge_umbra(const struct duel *d, umbra_gpa gpa, size_t size);
+
+/* ---- fuzz_image.c ---- */
+
+/** struct fuzz_leaf - one page that the image's tables map. */
+struct fuzz_leaf {
+	uint64_t gva, gpa;
+	uint8_t shift, level;
+	bool user, writable;
+};
+
+struct fuzz_way {
+	uint64_t gpa;
+	uint32_t leaf;
+};
+
+/** struct fuzz_kept - a page as it was before a program changed it. */
+struct fuzz_kept {
+	uint64_t gpa;
+	uint8_t bytes[UMBRA_PAGE_SIZE];
+};
+
+struct fuzz_image {
+	struct lab_image *views;
+	const struct lab_memory *memory;
+	unsigned count;
+	struct umbra_regs regs;
+	struct mode mode;
+
+	/** What is mapped, by linear address. A group is what one table maps. */
+	struct fuzz_leaf *leaf;
+	uint32_t *group, *user_group;
+	/** Leaves that a supervisor may write through, by guest-physical address. */
+	struct fuzz_way *way;
+	unsigned leaf_count, group_count, user_count, way_count;
+	/** Pages that hold tables, sorted. */
+	uint64_t *table;
+	unsigned table_count;
+
+	/** Pages changed, and for each page of a range its number among them + 1. */
+	struct fuzz_kept **kept;
+	unsigned kept_count, kept_room;
+	uint32_t *number[LAB_MEMORY_MAX];
+	/** Memory ran out, so that a page could not be kept. */
+	bool failed;
+};
+
+/** fuzz_image_keep - the bare machine is about to change the page at @gpa. */
+void fuzz_image_keep(struct fuzz_image *image, umbra_gpa gpa);
+/** fuzz_image_restore - both views are again what the file holds. @all: the views may
+ * differ in pages that nobody kept. */
+void fuzz_image_restore(struct fuzz_image *image, bool all);
+/** fuzz_image_bytes - the bare machine's bytes at @gpa, or NULL. */
+uint8_t *fuzz_image_bytes(const struct fuzz_image *image, uint64_t gpa, size_t size);
 
 #endif

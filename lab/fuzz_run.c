@@ -28,28 +28,61 @@ static void *reserve(uint64_t size)
 	return at == MAP_FAILED ? NULL : at;
 }
 
-static bool open_memory(struct duel *d, struct lab_memory *memory)
+static bool open_builtin(struct duel *d)
 {
-	d->mem = model_mem_new();
-	for (unsigned i = 0; d->mem && i < FUZZ_SLOTS; i++) {
-		const struct fuzz_slot *s = &fuzz_slots[i];
-
-		d->umbra[i] = reserve(s->size);
+	d->slot_count = FUZZ_SLOTS;
+	d->table_pages = FUZZ_PAGES;
+	for (unsigned i = 0; i < FUZZ_SLOTS; i++) {
+		d->slot[i] = fuzz_slots[i];
+		d->umbra[i] = reserve(d->slot[i].size);
 		if (!d->umbra[i])
 			return false;
 		for (unsigned k = 0; k < 2; k++) {
-			d->bytes[i][k] = reserve(s->size);
-			if (!d->bytes[i][k] || !model_mem_add(d->mem, (umbra_hpa){s->base[k]},
-							      s->size, d->bytes[i][k]))
+			d->bytes[i][k] = reserve(d->slot[i].size);
+			if (!d->bytes[i][k] ||
+			    !model_mem_add(d->mem, (umbra_hpa){d->slot[i].base[k]}, d->slot[i].size,
+					   d->bytes[i][k]))
 				return false;
 		}
-		memory[i] = (struct lab_memory){
-			{s->base[0]}, s->size, d->bytes[i][0], d->umbra[i], s->readonly};
 	}
+	return true;
+}
+
+static bool open_image(struct duel *d, const struct fuzz_image *image)
+{
+	d->slot_count = image->count;
+	for (unsigned i = 0; i < image->count; i++) {
+		const struct lab_memory *m = &image->memory[i];
+
+		d->slot[i] = (struct fuzz_slot){{m->base.v, m->base.v}, m->size, m->readonly};
+		d->umbra[i] = m->umbra;
+		d->bytes[i][0] = m->bare;
+		d->table_pages = (m->base.v + m->size) >> UMBRA_PAGE_SHIFT;
+		if (!model_mem_add(d->mem, (umbra_hpa){m->base.v}, m->size, m->bare))
+			return false;
+	}
+	if (d->table_pages > FUZZ_PAGES_MAX)
+		d->table_pages = FUZZ_PAGES_MAX;
+	return true;
+}
+
+static bool open_memory(struct duel *d, struct lab_memory *memory)
+{
+	d->mem = model_mem_new();
+	if (!d->mem)
+		return false;
+	if (!(d->limits->image ? open_image(d, d->limits->image) : open_builtin(d)))
+		return false;
+	for (unsigned i = 0; i < d->slot_count; i++)
+		memory[i] = (struct lab_memory){{d->slot[i].base[0]},
+						d->slot[i].size,
+						d->bytes[i][0],
+						d->umbra[i],
+						d->slot[i].readonly};
 	/* Tables where no memory is are empty, as the library has them. */
-	if (d->mem)
-		model_mem_zeros(d->mem);
-	return d->mem;
+	model_mem_zeros(d->mem);
+	d->table = calloc(d->table_pages / 8 + 1, 1);
+	return d->table;
 }
 
 static int by_value(const void *a, const void *b)
@@ -99,7 +132,7 @@ static void on_bug(struct lab *lab, const char *file, int line, const char *what
 
 static bool open_duel(struct duel *d, const struct lab_config *config)
 {
-	struct lab_memory memory[FUZZ_SLOTS];
+	struct lab_memory memory[LAB_MEMORY_MAX];
 	struct lab_config own = *config;
 	const struct model_config bare = {.cpu = lab_guest_cpu(config), .caching = MODEL_HOSTILE};
 
@@ -108,7 +141,8 @@ static bool open_duel(struct duel *d, const struct lab_config *config)
 		snprintf(d->result->skipped, sizeof(d->result->skipped), "out of memory");
 		return false;
 	}
-	d->lab = lab_new(&own, memory, FUZZ_SLOTS, d->result->skipped, sizeof(d->result->skipped));
+	d->lab = lab_new(&own, memory, d->slot_count, d->result->skipped,
+			 sizeof(d->result->skipped));
 	if (!d->lab)
 		return false;
 	d->lab->bug = on_bug;
@@ -129,20 +163,21 @@ static bool open_duel(struct duel *d, const struct lab_config *config)
 
 static void close_duel(struct duel *d)
 {
-	for (unsigned i = 0; d->lab && i < FUZZ_SLOTS; i++)
-		d->lab->memory[i].size = fuzz_slots[i].size;
+	for (unsigned i = 0; d->lab && i < d->slot_count; i++)
+		d->lab->memory[i].size = d->slot[i].size;
 	lab_free(d->lab);
 	for (unsigned i = 0; i < LAB_CPU_MAX; i++)
 		model_cpu_free(d->bare[i]);
 	if (d->mem)
 		model_mem_free(d->mem);
-	for (unsigned i = 0; i < FUZZ_SLOTS; i++) {
+	for (unsigned i = 0; !d->limits->image && i < FUZZ_SLOTS; i++) {
 		for (unsigned k = 0; k < 2; k++)
 			if (d->bytes[i][k])
 				munmap(d->bytes[i][k], fuzz_slots[i].size);
 		if (d->umbra[i])
 			munmap(d->umbra[i], fuzz_slots[i].size);
 	}
+	free(d->table);
 	free(d->page);
 }
 
@@ -244,6 +279,7 @@ static void do_regs(struct duel *d, const struct fuzz_step *s)
 	select_cpu(d, s->vcpu);
 	status = umbra_vcpu_set_regs(d->lab->at->vcpu, &state.regs, true);
 	both(d, "registers", refused, status != UMBRA_OK);
+	d->result->refused += refused;
 	/* Refused too: the TLBs are empty after this step (the bare CPU's are anyway). */
 	model_flush_all(bare);
 	if (!lab_is_tdp(d->lab))
@@ -376,14 +412,14 @@ static void do_set(struct duel *d, const struct fuzz_step *s)
 /* Memory of slot @i appears at place @to on the bare machine. */
 static void bare_appear(struct duel *d, unsigned i, unsigned to)
 {
-	memcpy(d->bytes[i][to], d->lab->memory[i].umbra, fuzz_slots[i].size);
+	memcpy(d->bytes[i][to], d->lab->memory[i].umbra, d->slot[i].size);
 	d->place[i] = (int)to;
 }
 
 static void bare_vanish(struct duel *d, unsigned i)
 {
 	judge_memory(d, true);
-	memset(d->bytes[i][d->place[i]], 0, fuzz_slots[i].size);
+	memset(d->bytes[i][d->place[i]], 0, d->slot[i].size);
 	d->place[i] = -1;
 }
 
@@ -397,11 +433,17 @@ static void set_slot(struct duel *d, const struct umbra_slot *slot)
 		judge_found(d, "slot", "%s", umbra_strstatus(status));
 }
 
+/* The ranges of an image stay: to move them would be to copy them. */
+static bool may_go(const struct duel *d, unsigned i)
+{
+	return i < d->slot_count && !d->limits->image;
+}
+
 static void do_delete(struct duel *d, unsigned i)
 {
 	const struct umbra_slot gone = {.id = i};
 
-	if (i >= FUZZ_SLOTS || d->place[i] < 0)
+	if (!may_go(d, i) || d->place[i] < 0)
 		return;
 	bare_vanish(d, i);
 	set_slot(d, &gone);
@@ -411,15 +453,15 @@ static void do_delete(struct duel *d, unsigned i)
 
 static void do_add(struct duel *d, unsigned i, unsigned to)
 {
-	struct lab_memory *m = &d->lab->memory[i < FUZZ_SLOTS ? i : 0];
+	struct lab_memory *m = &d->lab->memory[i < d->slot_count ? i : 0];
 	struct umbra_slot slot;
 
-	if (i >= FUZZ_SLOTS || to > 1 || d->place[i] == (int)to)
+	if (!may_go(d, i) || to > 1 || d->place[i] == (int)to)
 		return;
 	if (d->place[i] >= 0)
 		bare_vanish(d, i);
-	m->base.v = fuzz_slots[i].base[to];
-	m->size = fuzz_slots[i].size;
+	m->base.v = d->slot[i].base[to];
+	m->size = d->slot[i].size;
 	slot = (struct umbra_slot){
 		.id = i,
 		.flags = m->readonly ? UMBRA_SLOT_READONLY : 0,
@@ -441,7 +483,7 @@ static void do_swap(struct duel *d, unsigned i)
 {
 	struct lab_side side = {.end = LAB_DONE};
 
-	if (i >= FUZZ_SLOTS || d->place[i] < 0 || d->limits->fail_nth)
+	if (!may_go(d, i) || d->place[i] < 0 || d->limits->fail_nth)
 		return;
 	judge_memory(d, true);
 	if (!machine_move(d->lab, i, &side))
@@ -539,12 +581,16 @@ void fuzz_run(const struct fuzz_program *program, const struct lab_config *confi
 	d->program = program;
 	d->limits = limits;
 	d->result = result;
-	if (setjmp(d->bug)) /* the library is in no state to be ended: let it leak */
-		return;
-	if (open_duel(d, config))
-		run_steps(d);
-	close_duel(d);
-	free(d);
+	if (!setjmp(d->bug)) {
+		if (open_duel(d, config))
+			run_steps(d);
+		close_duel(d);
+		free(d);
+	} /* else the library is in no state to be ended: let it leak */
+	if (limits->image)
+		fuzz_image_restore(limits->image, result->found);
+	if (limits->image && limits->image->failed)
+		snprintf(result->skipped, sizeof(result->skipped), "out of memory");
 }
 
 /* ---- cutting down ---- */
@@ -597,6 +643,7 @@ unsigned fuzz_shrink(struct fuzz_program *program, const struct lab_config *conf
 		return 0;
 	s.limits.told = NULL;
 	s.limits.audit_every = strcmp(result->kind, "audit") ? 0 : 1;
+	s.limits.sparse = strcmp(result->kind, "memory");
 	if (result->done && result->done < program->count)
 		program->count = result->done;
 	for (unsigned chunk = program->count / 2; chunk; chunk /= 2) {
