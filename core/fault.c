@@ -217,8 +217,10 @@ static enum umbra_verdict map_or_emulate(struct fault *fault)
 	/* Last-level tables may be written freely: their mirrors go unsync. */
 	if (fault->access & UMBRA_ACCESS_WRITE && !sync_writable(fault->mmu, fault->gfn))
 		return UMBRA_EMULATE;
-	/* A shadow-stack read needs a leaf that lets shadow-stack writes through too. */
-	if (fault->access & UMBRA_ACCESS_SHSTK && (mirrored || readonly))
+	/* A shadow-stack read needs a leaf that lets shadow-stack writes through too. Without
+	 * paging any page serves for any access, which no leaf can say: W=1 is no shadow-stack
+	 * page, and U tells whose it is. */
+	if (fault->access & UMBRA_ACCESS_SHSTK && (mirrored || readonly || !fault->space->mode))
 		return UMBRA_EMULATE;
 	return shadow_map(fault);
 }

@@ -17,10 +17,11 @@ struct chain *rmap_chain(const struct slot *slot, umbra_gfn gfn, unsigned level)
 	return &slot->rmap[level][slot_region(slot, gfn, level)];
 }
 
-/* A shadow-stack leaf lets shadow-stack writes through although W=0: it must go. */
+/* A shadow-stack leaf lets shadow-stack writes through although W=0: it must go. What
+ * is made for a guest without paging serves it with CET on and off. */
 static bool may_write_without_w(const struct page *page)
 {
-	return page->role.flags & MODE_SHSTK;
+	return page->role.flags & MODE_SHSTK || page->role.guest == ROLE_GUEST_NONE;
 }
 
 void rmap_protect(struct edit *edit, umbra_gfn gfn)

@@ -122,12 +122,13 @@ uint64_t roots_pointer(const struct mmu *mmu, const struct page *root,
  * Shadow tables are PAE or long-mode tables with NX, walked with WP=1 (G-49),
  * whatever the guest believes. What hardware can check by the guest's own U bits
  * and keys - SMEP, SMAP, PKU, PKS, shadow stacks - it does, except without
- * paging, where nothing is checked. PCIDs are not used: flushes are by tag.
+ * paging, where nothing is checked. CET stays even then: shadow stacks and branch
+ * tracking work without paging, and the faults of their accesses are emulated.
+ * PCIDs are not used: flushes are by tag.
  */
 static struct umbra_regs shadow_registers(const struct umbra_regs *regs, uint64_t cr3)
 {
-	const uint64_t checks =
-		UMBRA_CR4_SMEP | UMBRA_CR4_SMAP | UMBRA_CR4_PKE | UMBRA_CR4_PKS | UMBRA_CR4_CET;
+	const uint64_t checks = UMBRA_CR4_SMEP | UMBRA_CR4_SMAP | UMBRA_CR4_PKE | UMBRA_CR4_PKS;
 	struct umbra_regs hw = *regs;
 	bool paging = regs->cr0 & UMBRA_CR0_PG;
 	bool long_mode = paging && regs->efer & UMBRA_EFER_LMA;

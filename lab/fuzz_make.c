@@ -275,7 +275,7 @@ static void make_regs(struct maker *m, unsigned vcpu, enum guest_mode mode)
 		if (mode == GUEST_5)
 			s.cr4 |= UMBRA_CR4_LA57;
 	}
-	if (m->shstk && s.cr0 & UMBRA_CR0_WP && chance(m, 3))
+	if (m->shstk && s.cr0 & UMBRA_CR0_WP && (mode == GUEST_UNPAGED || chance(m, 3)))
 		s.cr4 |= UMBRA_CR4_CET;
 	s.cr4 &= supported_cr4(&m->cpu);
 	if (s.cr4 & UMBRA_CR4_PCIDE)
@@ -469,6 +469,36 @@ static void step_return(struct maker *m)
 	s.a = TABLE(0) | pcid | keep;
 	emit(m, s);
 	access_at(m, cpu, PAGE(index));
+}
+
+/* A guest without paging stores to the tables of another vCPU, by its shadow stack too. */
+static void step_unpaged(struct maker *m)
+{
+	const unsigned cpu = vcpu(m), other = vcpu(m);
+	const struct target *t = &targets[m->mode[other] == GUEST_32 ? 14 : 0];
+	const uint64_t index = below(m, 4);
+	struct fuzz_step s = {.op = FUZZ_WRITE,
+			      .vcpu = (uint8_t)cpu,
+			      .size = 8,
+			      .a = TABLE(t->table) + (index * t->size & ~7ull)};
+
+	if (cpu == other || !(m->cpu.features & UMBRA_CPU_SHSTK))
+		return;
+	make_regs(m, cpu, GUEST_UNPAGED);
+	if (m->failed)
+		return;
+	m->program->step[m->program->count - 1].cr0 |= UMBRA_CR0_WP;
+	m->program->step[m->program->count - 1].cr4 |= UMBRA_CR4_CET;
+	for (unsigned i = 0; i < 2; i++) {
+		access_at(m, other, PAGE(index));
+		s.access = i ? UMBRA_ACCESS_SHSTK | (chance(m, 2) ? UMBRA_ACCESS_USER : 0) : 0;
+		s.b = entry(m, t);
+		if (t->size == 4)
+			s.b |= entry(m, t) << 32;
+		emit(m, s);
+		flush_all(m, other);
+	}
+	access_at(m, other, PAGE(index));
 }
 
 /* Two mappings of one large page, one of them not yet written through: the tables below
@@ -673,6 +703,8 @@ static void step(struct maker *m)
 		step_return(m);
 	else if (choice < 54)
 		step_large(m);
+	else if (choice < 55)
+		step_unpaged(m);
 	else if (choice < 61)
 		step_stale(m);
 	else if (choice < 62)

@@ -218,9 +218,7 @@ static void do_access(struct duel *d, const struct fuzz_step *s)
 		a.access |= UMBRA_ACCESS_WRITE;
 	if (s->op == FUZZ_FETCH)
 		a.access |= UMBRA_ACCESS_FETCH;
-	/* Without paging there is no mark of a shadow-stack page: left out. */
-	if (s->op == FUZZ_FETCH || !(regs_of(d, s->vcpu)->cr4 & UMBRA_CR4_CET) ||
-	    !(regs_of(d, s->vcpu)->cr0 & UMBRA_CR0_PG))
+	if (s->op == FUZZ_FETCH || !(regs_of(d, s->vcpu)->cr4 & UMBRA_CR4_CET))
 		a.access &= ~(unsigned)UMBRA_ACCESS_SHSTK;
 	if (a.access & UMBRA_ACCESS_SHSTK) {
 		a.gva.v &= ~7ull;

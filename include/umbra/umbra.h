@@ -50,7 +50,8 @@ enum umbra_verdict {
 	UMBRA_INJECT, /* the guest's own fault: deliver resolution.event */
 	UMBRA_MMIO, /* no memory at resolution.gpa, or a write to read-only memory */
 	UMBRA_EMULATE, /* carry the instruction out: a write with umbra_vm_write(), or a
-			* shadow-stack read that no table can allow without allowing writes */
+			* shadow-stack access that no table can allow without allowing too much
+			* (reads of what may not be written, and all without paging) */
 	UMBRA_MEMORY_FAULT, /* the embedder's own memory is missing at resolution.gpa */
 	UMBRA_VERDICT_COUNT
 };

@@ -570,6 +570,40 @@ static void h54_shadow_stack(void **unused)
 	kit_close(&kit);
 }
 
+/* H-52: without paging any page serves shadow-stack accesses, which no leaf can say. */
+static void h52_shadow_stack_without_paging(void **unused)
+{
+	const unsigned ss = UMBRA_ACCESS_SHSTK;
+	const struct umbra_regs unpaged = {.cr0 = UMBRA_CR0_PE | UMBRA_CR0_WP,
+					   .cr4 = UMBRA_CR4_CET};
+	struct umbra_vcpu *first, *second;
+	struct kit kit;
+
+	(void)unused;
+	open_long(&kit, 1);
+	first = kit.vcpu;
+	assert_int_equal(umbra_vcpu_create(kit.vm, &kit.config.cpu, &second), UMBRA_OK);
+	kit.vcpu = second;
+	enter(&kit, &unpaged);
+	for (unsigned i = 0; i < 4; i++) {
+		const unsigned access = ss | (i & 1 ? U : 0) | (i & 2 ? W : 0);
+
+		assert_int_equal(touch(&kit, 8 * PAGE, access).verdict, UMBRA_EMULATE);
+		assert_false(look(&kit, 8 * PAGE).leaf);
+		assert_int_equal(touch(&kit, BYTES, access).verdict, UMBRA_MMIO);
+	}
+	resume(&kit, PT, W);
+	assert_int_equal(touch(&kit, PT, W | U | ss).verdict, UMBRA_EMULATE);
+	/* The frame becomes a table: not D=1 without W, which user code could write. */
+	kit.vcpu = first;
+	resume(&kit, 8 * PAGE, R);
+	kit.vcpu = second;
+	assert_int_not_equal(look(&kit, PT).entry & 0x42, 0x40);
+	assert_int_equal(touch(&kit, PT, W | U | ss).verdict, UMBRA_EMULATE);
+	assert_clean(&kit);
+	kit_close(&kit);
+}
+
 /* ---- roots ---- */
 
 static void put_pae(struct kit *kit, uint64_t pdpt, uint64_t pd)
@@ -1091,6 +1125,7 @@ int main(void)
 		cmocka_unit_test(g48_write_disabled_key),
 		cmocka_unit_test(h53_keys),
 		cmocka_unit_test(h54_shadow_stack),
+		cmocka_unit_test(h52_shadow_stack_without_paging),
 		cmocka_unit_test(r33_pae_registers),
 		cmocka_unit_test(r33_pae_memory),
 		cmocka_unit_test(cr3_switching_reuses),

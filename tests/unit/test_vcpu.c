@@ -114,6 +114,10 @@ static void g49_hardware_registers(void **unused)
 		{{.cr4 = checks | UMBRA_CR4_LA57, .efer = UMBRA_EFER_LME},
 		 UMBRA_CR4_PAE,
 		 UMBRA_EFER_NXE},
+		/* CET is more than a check. */
+		{{.cr0 = UMBRA_CR0_PE | UMBRA_CR0_WP, .cr4 = checks | UMBRA_CR4_CET},
+		 UMBRA_CR4_PAE | UMBRA_CR4_CET,
+		 UMBRA_EFER_NXE},
 		{{.cr0 = pg, .cr4 = checks | UMBRA_CR4_LA57},
 		 checks | UMBRA_CR4_PAE,
 		 UMBRA_EFER_NXE},
