@@ -35,7 +35,7 @@ struct walking {
 
 static const char *const end_names[] = {
 	[WALK_OK] = "ok",         [WALK_NOT_PRESENT] = "not_present", [WALK_RESERVED] = "reserved",
-	[WALK_DENIED] = "denied", [WALK_ABSENT] = "absent",
+	[WALK_DENIED] = "denied", [WALK_ABSENT] = "absent",           [WALK_LOG_FULL] = "log_full",
 };
 
 /* Rights of one entry by itself, as ACC_*. */
@@ -100,6 +100,7 @@ static void explain(const struct walking *w, const struct walk *walk, char *to, 
 			snprintf(to, size, "the translation's rights %s deny%s",
 				 guest_rights(walk->acc, rights), because(w, walk));
 		break;
+	case WALK_LOG_FULL: snprintf(to, size, "the log of dirty pages is full"); break;
 	case WALK_ABSENT:
 		snprintf(to, size, "the table at 0x%" PRIx64 " is absent in image",
 			 walk->entry_address[walk->level] & ~(uint64_t)0xfff);

@@ -19,10 +19,10 @@ struct audit {
 	void (*found)(void *context, const struct umbra_finding *finding);
 	void *context;
 	uint64_t findings;
-	/** Leaves by level and table entries that were seen. */
-	uint64_t leaves[4];
-	/** What hardware reserves in the tables: by format. */
-	struct mode pae, long4, long5;
+	/** Leaves by level that were seen; those that belong in reverse maps. */
+	uint64_t leaves[4], chained[4];
+	/** What hardware reserves in the tables: by format; EPT also with MBEC on. */
+	struct mode pae, longer, mbec;
 };
 
 static void finding(struct audit *audit, const char *invariant, const char *what, uint64_t where,
@@ -47,11 +47,18 @@ static void finding(struct audit *audit, const char *invariant, const char *what
 
 static unsigned uses(const struct umbra_vcpu *vcpu, const struct page *page)
 {
-	unsigned count = vcpu->root == page;
+	return rootset_count(&vcpu->own, page) + rootset_count(&vcpu->nested, page);
+}
 
-	for (unsigned i = 0; i < VCPU_PREVIOUS; i++)
-		count += vcpu->previous[i] == page;
-	return count;
+static void audit_in_pool(struct audit *audit, const struct umbra_vcpu *vcpu,
+			  const struct page *root)
+{
+	struct page *page = audit->mmu->pages.oldest;
+
+	while (page && page != root)
+		page = page->next;
+	if (root && !page)
+		finding(audit, "I-1", "a root lies outside the pool", root->hpa.v, vcpu->number);
 }
 
 static void audit_roots(struct audit *audit)
@@ -70,13 +77,8 @@ static void audit_roots(struct audit *audit)
 			finding(audit, "I-1", "a root is not in the hash", page->hpa.v, page->gfn);
 	}
 	for (struct umbra_vcpu *vcpu = audit->vm->vcpus; vcpu; vcpu = vcpu->next) {
-		struct page *page = pages->oldest;
-
-		while (page && page != vcpu->root)
-			page = page->next;
-		if (vcpu->root && !page)
-			finding(audit, "I-1", "a root lies outside the pool", vcpu->root->hpa.v,
-				vcpu->number);
+		audit_in_pool(audit, vcpu, vcpu->own.root);
+		audit_in_pool(audit, vcpu, vcpu->nested.root);
 	}
 }
 
@@ -85,7 +87,7 @@ static void audit_roots(struct audit *audit)
 static void audit_page(struct audit *audit, struct page *page)
 {
 	struct mmu *mmu = audit->mmu;
-	bool lone_tdp = mmu->paging != UMBRA_PAGING_SHADOW && page->role.level < mmu->levels;
+	bool lone_tdp = mmu_page_is_tdp(mmu, page) && page->role.level < mmu->levels;
 	unsigned same = 0;
 
 	if (page_of(mmu, page->hpa) != page)
@@ -170,10 +172,14 @@ static void audit_leaf(struct audit *audit, struct table_at at, uint64_t entry)
 		finding(audit, "I-12", "a read-only slot mapped writable", where, entry);
 	if (entry_is_writable(&mmu->kind, entry) && any_tracked(slot, gfn, level))
 		finding(audit, "I-7", "a tracked frame mapped writable", where, gfn.v);
-	if (mmu->paging != UMBRA_PAGING_SHADOW)
+	if (!mmu->mirrors)
 		return;
-	if (!chain_has(rmap_chain(slot, gfn, level), where))
-		finding(audit, "I-5", "a leaf is not in the chain of its frame", where, gfn.v);
+	if (!mmu_page_is_tdp(mmu, at.page)) {
+		audit->chained[level]++;
+		if (!chain_has(rmap_chain(slot, gfn, level), where))
+			finding(audit, "I-5", "a leaf is not in the chain of its frame", where,
+				gfn.v);
+	}
 	if (level == 1 && entry_is_mmu_writable(&mmu->kind, entry) && !all_unsync(mmu, gfn))
 		finding(audit, "I-7", "a mirrored guest table mapped writable", where, gfn.v);
 	if (level > 1 && slot->mirrored[level][slot_region(slot, gfn, level)])
@@ -185,7 +191,7 @@ static void audit_reverse_map(struct audit *audit)
 	const struct slots_view *view = audit->mmu->slots.view;
 	uint64_t chained = 0, leaves = 0;
 
-	if (audit->mmu->paging != UMBRA_PAGING_SHADOW)
+	if (!audit->mmu->mirrors)
 		return;
 	for (uint32_t i = 0; i < view->count; i++) {
 		const struct slot *slot = view->slot[i];
@@ -199,7 +205,7 @@ static void audit_reverse_map(struct audit *audit)
 		}
 	}
 	for (unsigned level = 1; level <= 3; level++)
-		leaves += audit->leaves[level];
+		leaves += audit->chained[level];
 	if (chained != leaves)
 		finding(audit, "I-5", "the reverse map holds other than the leaves", chained,
 			leaves);
@@ -212,7 +218,7 @@ static void audit_mirrored(struct audit *audit)
 	const struct slots_view *view = mmu->slots.view;
 	uint64_t counted = 0, mirrors = 0;
 
-	if (mmu->paging != UMBRA_PAGING_SHADOW)
+	if (!mmu->mirrors)
 		return;
 	for (uint32_t i = 0; i < view->count; i++) {
 		const struct slot *slot = view->slot[i];
@@ -256,7 +262,7 @@ static void audit_link(struct audit *audit, struct table_at at, uint64_t entry)
 		finding(audit, "I-6", "an entry leads to a zapped page", where, entry);
 	if (!chain_has(&child->parents, where))
 		finding(audit, "I-6", "a child does not know its parent", where, entry);
-	if (mmu->paging != UMBRA_PAGING_SHADOW && chain_count(&child->parents) > 1)
+	if (mmu_page_is_tdp(mmu, child) && chain_count(&child->parents) > 1)
 		finding(audit, "I-10", "a TDP table with several parents", where, entry);
 }
 
@@ -320,7 +326,7 @@ static bool guest_entry(struct mmu *mmu, struct table_at at, uint64_t *entry, bo
 
 	if (role.direct || role.promoted || role.registers)
 		return false;
-	if (role.pae_root)
+	if (role.guest == ROLE_GUEST_PAE && role.level == 3)
 		index += role.pae_offset * 4;
 	else if (role.guest == ROLE_GUEST_32)
 		index = role.level == 2 ? role.quadrant * 256 + index / 2
@@ -335,8 +341,6 @@ static bool guest_entry(struct mmu *mmu, struct table_at at, uint64_t *entry, bo
 
 static void audit_mirror_entry(struct audit *audit, struct table_at at, uint64_t entry)
 {
-	static const struct format *const format[] = {NULL, &format_32, &format_pae, &format_4,
-						      &format_5};
 	struct mmu *mmu = audit->mmu;
 	union role role = at.page->role;
 	uint64_t where = at.page->hpa.v + at.index * sizeof(entry), guest, frame;
@@ -346,10 +350,10 @@ static void audit_mirror_entry(struct audit *audit, struct table_at at, uint64_t
 
 	if (at.page->unsync || !guest_entry(mmu, at, &guest, &has_ad))
 		return;
-	level = &format[role.guest]->level[role.level];
+	level = &roles_format(role)->level[role.level];
 	guest_leaf = role.level == 1 || (guest & level->large &&
 					 (role.guest != ROLE_GUEST_32 || role.flags & MODE_PSE));
-	if (!(guest & 1)) {
+	if (!(guest & (level->present | (role.flags & MODE_MBEC ? level->present_mbec : 0)))) {
 		finding(audit, "I-11", "an entry mirrors a guest entry that is not present", where,
 			guest);
 		return;
@@ -378,6 +382,8 @@ static void audit_mirror_entry(struct audit *audit, struct table_at at, uint64_t
 		finding(audit, "I-11", "a leaf maps another frame than the guest's", where, guest);
 	if (entry_is_writable(&mmu->kind, entry) && role.flags & MODE_WP && !(guest & 2))
 		finding(audit, "I-11", "a leaf is writable, the guest's is not", where, guest);
+	/* EPT entries without A/D in use have no such bits. */
+	has_ad &= !role.ad_disabled;
 	if (has_ad && entry_is_writable(&mmu->kind, entry) && guest & 2 && !(guest & level->dirty))
 		finding(audit, "I-11", "a leaf is writable, the guest's is clean", where, guest);
 	if (has_ad && !(guest & level->accessed))
@@ -390,15 +396,14 @@ static void audit_reserved(struct audit *audit, struct table_at at, uint64_t ent
 {
 	const struct mmu *mmu = audit->mmu;
 	union role role = at.page->role;
-	const struct mode *mode = &audit->long4;
+	const struct mode *mode = &audit->longer;
 	const struct mode_level *level;
 	uint64_t where = at.page->hpa.v + at.index * sizeof(entry);
 
-	if (mmu->levels == 5 || role.guest == ROLE_GUEST_5)
-		mode = &audit->long5;
-	if (mmu->paging != UMBRA_PAGING_EPT &&
-	    (mmu->levels == 3 || role.pae_root ||
-	     (mmu->paging == UMBRA_PAGING_SHADOW && role.guest < ROLE_GUEST_4)))
+	if (role.flags & MODE_MBEC)
+		mode = &audit->mbec;
+	else if (mmu->levels == 3 || (mmu->paging == UMBRA_PAGING_SHADOW &&
+				      (role.pae_root || role.guest < ROLE_GUEST_4)))
 		mode = &audit->pae;
 	level = &mode->level[role.level];
 	if (entry & level->rsvd[role.level == 1 || entry & level->large])
@@ -418,10 +423,11 @@ static void bind_hardware(struct audit *audit)
 	flags |= cpu->features & UMBRA_CPU_BIT8_MBZ ? MODE_BIT8_MBZ : 0;
 	flags |= cpu->features & UMBRA_CPU_EPT_EXECONLY ? MODE_EXECONLY : 0;
 	flags |= mmu->kind.ad ? MODE_AD : 0;
-	flags |= ept && mmu->exec_by_mode ? MODE_MBEC : 0;
 	mode_bind(&audit->pae, &format_pae, flags, cpu->maxphyaddr);
-	mode_bind(&audit->long4, ept ? &format_ept4 : &format_4, flags, cpu->maxphyaddr);
-	mode_bind(&audit->long5, ept ? &format_ept5 : &format_5, flags, cpu->maxphyaddr);
+	mode_bind(&audit->mbec, &format_ept5, flags | MODE_MBEC, cpu->maxphyaddr);
+	flags |= ept && mmu->exec_by_mode ? MODE_MBEC : 0;
+	/* What is reserved at a level does not depend on how many there are. */
+	mode_bind(&audit->longer, ept ? &format_ept5 : &format_5, flags, cpu->maxphyaddr);
 }
 
 static void audit_entry(struct audit *audit, struct table_at at)

@@ -41,7 +41,7 @@ static bool find_slot(struct fault *fault)
 		fault->verdict = UMBRA_MMIO;
 		return false;
 	}
-	if (fault->gfn.v >= mmu->reach) {
+	if (!fault->space && fault->gfn.v >= mmu->reach) {
 		/* No table of this VM can translate it (F-30, F-32). */
 		fault->verdict = UMBRA_MEMORY_FAULT;
 		return false;
@@ -80,7 +80,7 @@ static bool pin(struct fault *fault, unsigned level, enum umbra_status *status)
 			level = fits;
 	}
 	fault->goal = level;
-	if (mmu->paging == UMBRA_PAGING_SHADOW)
+	if (fault->space)
 		prefetch_find(fault);
 	return true;
 }
@@ -124,13 +124,23 @@ static enum umbra_status run(struct fault *fault, unsigned level, bool exclusive
 	return status;
 }
 
-static enum umbra_verdict map_or_track(struct fault *fault)
+static enum umbra_verdict map_tdp(struct fault *fault)
 {
-	if (fault->access & UMBRA_ACCESS_WRITE && slots_is_tracked(fault->mmu, fault->gfn))
+	struct mmu *mmu = fault->mmu;
+	bool write = fault->access & UMBRA_ACCESS_WRITE;
+
+	if (write && slots_is_tracked(mmu, fault->gfn))
 		return UMBRA_EMULATE;
-	/* Tracking has begun since the goal was set. */
-	if (fault->goal > 1 && fault->slot->tracked)
+	/* Tracking, or the mirroring of a table, has begun since the goal was set. */
+	if (fault->goal > 1 && fault->goal > slot_level(fault->slot, fault->gfn))
 		return UMBRA_RETRY;
+	if (write && mmu->mirrors && pages_is_mirrored(mmu, fault->gfn)) {
+		/* Mirrors go unsync only while nobody else looks at them. */
+		if (!fault->exclusive)
+			return UMBRA_VERDICT_COUNT;
+		if (!sync_writable(mmu, fault->gfn))
+			return UMBRA_EMULATE;
+	}
 	return tdp_map(fault);
 }
 
@@ -141,7 +151,14 @@ enum umbra_status fault_tdp(struct fault *fault)
 	if (status)
 		return status;
 	mmu_count(&fault->mmu->stats.pf_taken, 1);
-	return run(fault, 3, false, map_or_track);
+	fault->gpa.v = fault->address;
+	fault->exclusive = false;
+	status = run(fault, 3, false, map_tdp);
+	if (!status && fault->verdict == UMBRA_VERDICT_COUNT) {
+		fault->exclusive = true;
+		status = run(fault, 3, true, map_tdp);
+	}
+	return status;
 }
 
 /*
@@ -183,8 +200,8 @@ static bool walk_guest(struct fault *fault)
 	const struct walk *walked = &fault->walk;
 	enum walk_end end;
 
-	end = walk(fault->space, fault->gva.v, fault->access, 0, &fault->walk);
-	mmu_trace(fault->mmu, (struct umbra_trace){UMBRA_TRACE_PAGETABLE_WALK, fault->gva.v,
+	end = walk(fault->space, fault->address, fault->access, 0, &fault->walk);
+	mmu_trace(fault->mmu, (struct umbra_trace){UMBRA_TRACE_PAGETABLE_WALK, fault->address,
 						   fault->access, end, walked->final});
 	if (end != WALK_OK) {
 		fault->verdict = UMBRA_INJECT;

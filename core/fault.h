@@ -26,13 +26,14 @@ struct neighbour {
 struct fault {
 	/* inputs */
 	struct mmu *mmu;
-	/** The guest's own translation: gva -> gpa. */
+	/** What the tables mirror: the guest's own translation, gva -> gpa, or L1's of L2's
+	 * gpa. NULL: nothing, TDP. */
 	const struct space *space;
 	/** Table to map in, and what may be used up in doing so. */
 	struct page *root;
 	struct reserve *reserve;
-	/** Linear address; meaningless with TDP. */
-	umbra_gva gva;
+	/** What hardware could not translate: of @space's input; TDP: guest-physical. */
+	uint64_t address;
 	/** Set of enum umbra_access. */
 	unsigned access;
 	/** Slots that the space's memory window is not older than; what is found in
@@ -56,6 +57,8 @@ struct fault {
 	struct umbra_pin pin;
 	/** Largest level that guest, slot, host and configuration allow. */
 	uint8_t goal;
+	/** TDP: under the lock, others are kept out (else they map at the same time). */
+	bool exclusive;
 
 	/* prefetch: looked up before the lock, mapped under it */
 	unsigned neighbour_count;
@@ -74,9 +77,9 @@ struct fault {
  * Both inside a read-side section that began before fault->generation was read: slots
  * and the memory window stay good until it ends.
  */
-/** fault_tdp - the hardware could not translate fault->gpa (an input here). */
+/** fault_tdp - fault->address is guest-physical. */
 enum umbra_status fault_tdp(struct fault *fault);
-/** fault_shadow - the hardware could not translate fault->gva. */
+/** fault_shadow - fault->space translates it further, if it does. */
 enum umbra_status fault_shadow(struct fault *fault);
 
 #endif

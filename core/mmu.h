@@ -29,6 +29,9 @@ struct mmu {
 	uint8_t direct_acc;
 	bool exec_by_mode;
 	bool trace;
+	/** Guest tables are mirrored: under shadow paging, or L1's EPT or NPT for L2. Slots
+	 * have reverse maps. */
+	bool mirrors;
 	/** Some frame is or was tracked (umbra_vm_track). */
 	bool tracking;
 	/** Do not fill neighbours of a fault. */
@@ -78,6 +81,12 @@ static inline void mmu_trace(struct mmu *mmu, const struct umbra_trace event)
 		mmu_remember(mmu, event);
 	if (__builtin_expect(mmu->trace, 0))
 		umbra_host_trace(mmu->host, &event);
+}
+
+/** mmu_page_is_tdp - does @page map guest-physical frames of L1 and mirror nothing? */
+static inline bool mmu_page_is_tdp(const struct mmu *mmu, const struct page *page)
+{
+	return mmu->paging != UMBRA_PAGING_SHADOW && page->role.guest == ROLE_GUEST_NONE;
 }
 
 /** mmu_count - counters may be stepped by several vCPUs at once. */

@@ -144,6 +144,16 @@ static inline unsigned mode_acc(const struct mode *mode, uint64_t rights)
 	       (rights & mode->exec ? ACC_EXEC : 0);
 }
 
+/** mode_maps_page - is @entry of a last-level table present and legal? (H-32, H-76) */
+static inline bool mode_maps_page(const struct mode *mode, uint64_t entry)
+{
+	const struct mode_level *level = &mode->level[1];
+	uint64_t low6 = (entry & 63) | (entry >> 8 & mode->bad_fold);
+
+	return (entry & level->present) && !(entry & level->rsvd[1]) &&
+	       !(mode->bad_low6 >> low6 & 1);
+}
+
 /**
  * mode_bind - fold @flags (MODE_*) and @maxphyaddr (32..52) into @format.
  * Total: every combination gives a mode; flags that the format does not know

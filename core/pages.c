@@ -293,7 +293,7 @@ void pages_set_unsync(struct mmu *mmu, struct page *page)
 {
 	MMU_BUG_ON(mmu, page->unsync || mmu->pages.unsync_count == PAGES_UNSYNC_MAX);
 	page->unsync = 1;
-	mmu->pages.unsync_epoch[mmu->pages.unsync_count] = mmu->pages.epoch;
+	mmu->pages.unsync_epoch[mmu->pages.unsync_count] = __atomic_load_n(&mmu->pages.epoch, __ATOMIC_ACQUIRE);
 	mmu->pages.unsync[mmu->pages.unsync_count++] = page;
 }
 
@@ -309,12 +309,12 @@ static unsigned unsync_index(const struct pages *pages, const struct page *page)
 
 void pages_stamp_unsync(struct mmu *mmu, const struct page *page)
 {
-	mmu->pages.unsync_epoch[unsync_index(&mmu->pages, page)] = mmu->pages.epoch;
+	mmu->pages.unsync_epoch[unsync_index(&mmu->pages, page)] = __atomic_load_n(&mmu->pages.epoch, __ATOMIC_ACQUIRE);
 }
 
 uint64_t pages_end_epoch(struct mmu *mmu)
 {
-	return mmu->pages.epoch++;
+	return __atomic_fetch_add(&mmu->pages.epoch, 1, __ATOMIC_ACQ_REL);
 }
 
 void pages_clear_unsync(struct mmu *mmu, struct page *page)

@@ -28,8 +28,7 @@ static unsigned usable(const struct fault *fault, uint64_t entry)
 	const struct mode_level *level = &mode->level[1];
 	unsigned acc;
 
-	if (!(entry & level->present) || (entry & level->accessed) != level->accessed ||
-	    entry & level->rsvd[1])
+	if (!mode_maps_page(mode, entry) || (entry & level->accessed) != level->accessed)
 		return 0;
 	acc = fault->walk.acc_upper & mode_acc(mode, mode_rights(level, entry));
 	if ((entry & level->dirty) != level->dirty)
@@ -113,6 +112,7 @@ void prefetch_map(struct edit *edit, const struct fault *fault, struct page *pag
 			.level = 1,
 			.acc = next->acc,
 			.key = next->key,
+			.ad = page->role.ad_disabled ? ENTRY_AD_DISABLED : ENTRY_AD_ENABLED,
 			.host_writable = next->host_writable,
 			.accessed = true,
 		};

@@ -4,6 +4,8 @@
  *
  *	slot->rmap[level][region of gfn]  ->  chain of leaf locations
  *
+ * TDP tables are in no chain; they are walked, which leads to one leaf a root.
+ *
  * A frame whose bytes are a mirrored guest table is never mapped writable (I-7)
  * and never part of a larger mapping (I-8); both are arranged here when the
  * mirror is made and need no attention later, since slot_level() and the fault
@@ -24,6 +26,51 @@ static bool may_write_without_w(const struct page *page)
 	return page->role.flags & MODE_SHSTK || page->role.guest == ROLE_GUEST_NONE;
 }
 
+/* @at loses W and mmu_writable. */
+static void protect(struct edit *edit, struct table_at at)
+{
+	struct mmu *mmu = edit->mmu;
+	uint64_t old;
+
+	do
+		old = table_read(mmu, at);
+	while (!table_set(edit, at, old, entry_protect(&mmu->kind, old, true),
+			  table_word(mmu, at)));
+}
+
+/*
+ * TDP leaves are in no chain: there is one for each frame in each TDP root, found from
+ * the top. Roots that are obsolete count while some vCPU may still have them.
+ */
+static void protect_tdp(struct edit *edit, umbra_gfn gfn)
+{
+	struct mmu *mmu = edit->mmu;
+
+	if (gfn.v >= mmu->reach)
+		return;
+	for (struct page *root = pages_bucket(mmu, (umbra_gfn){0}); root; root = root->hash_next) {
+		struct table_at at = {.page = root};
+		uint64_t entry;
+
+		if (!mmu_page_is_tdp(mmu, root))
+			continue;
+		for (;;) {
+			at.index = page_index(at.page, gfn.v);
+			entry = table_read(mmu, at);
+			if (!entry_is_present(&mmu->kind, entry) ||
+			    entry_is_leaf(&mmu->kind, entry, at.page->role.level))
+				break;
+			at.page = page_of(mmu, entry_table(&mmu->kind, entry));
+		}
+		if (!entry_is_present(&mmu->kind, entry))
+			continue;
+		if (at.page->role.level > 1)
+			table_clear(edit, at);
+		else
+			protect(edit, at);
+	}
+}
+
 void rmap_protect(struct edit *edit, umbra_gfn gfn)
 {
 	struct mmu *mmu = edit->mmu;
@@ -33,6 +80,8 @@ void rmap_protect(struct edit *edit, umbra_gfn gfn)
 
 	if (!slot)
 		return;
+	if (mmu->paging != UMBRA_PAGING_SHADOW)
+		protect_tdp(edit, gfn);
 	for (unsigned level = 2; level <= 3; level++)
 		while ((location = chain_first(rmap_chain(slot, gfn, level))))
 			table_clear(edit, table_at_location(mmu, location));
@@ -40,15 +89,12 @@ again:
 	iter = chain_begin(rmap_chain(slot, gfn, 1));
 	while ((location = chain_next(&iter))) {
 		struct table_at at = table_at_location(mmu, location);
-		uint64_t old = table_read(mmu, at);
 
 		if (may_write_without_w(at.page)) {
 			table_clear(edit, at);
 			goto again; /* the chain has changed */
 		}
-		while (!table_set(edit, at, old, entry_protect(&mmu->kind, old, true),
-				  table_word(mmu, at)))
-			old = table_read(mmu, at);
+		protect(edit, at);
 	}
 }
 

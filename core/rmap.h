@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * rmap.h - from a guest frame to the leaves that map it (layer 3; shadow paging only).
+ * rmap.h - from a guest frame to the leaves that map it (layer 3).
  */
 #ifndef CORE_RMAP_H
 #define CORE_RMAP_H

@@ -12,6 +12,13 @@
  */
 #include "core/roles.h"
 
+/* The MODE_* of a second stage that change its entries. What MBEC and EPTP.6 mean is
+ * the hardware's business while L2 runs, but they make other entries of the same bits. */
+#define NPT_FLAGS                                                                            \
+	(MODE_NX | MODE_PSE | MODE_PSE36 | MODE_1G | MODE_BIT8_MBZ | MODE_NO_PAT | MODE_WP | \
+	 MODE_NPT | MODE_GMET)
+#define EPT_FLAGS (MODE_AD | MODE_EXECONLY | MODE_MBEC | MODE_1G | MODE_2M)
+
 uint32_t roles_mode_flags(uint32_t flags)
 {
 	uint32_t kept = MODE_NX | MODE_PSE | MODE_PSE36 | MODE_1G | MODE_BIT8_MBZ | MODE_NO_PAT |
@@ -22,16 +29,30 @@ uint32_t roles_mode_flags(uint32_t flags)
 	return flags & kept;
 }
 
-static enum role_guest guest_of(const struct format *format)
+static uint32_t flags_of(const struct mode *mode)
 {
-	if (format == &format_32)
-		return ROLE_GUEST_32;
-	if (format == &format_pae)
-		return ROLE_GUEST_PAE;
-	return format == &format_5 ? ROLE_GUEST_5 : ROLE_GUEST_4;
+	if (mode->format->family == FORMAT_EPT)
+		return (mode->flags & EPT_FLAGS) | MODE_WP; /* W is needed for any write */
+	return mode->flags & MODE_NPT ? mode->flags & NPT_FLAGS : roles_mode_flags(mode->flags);
 }
 
-union role roles_root(const struct mode *mode, uint64_t cr3)
+static const struct format *const guest_format[] = {
+	[ROLE_GUEST_32] = &format_32,     [ROLE_GUEST_PAE] = &format_pae,
+	[ROLE_GUEST_4] = &format_4,       [ROLE_GUEST_5] = &format_5,
+	[ROLE_GUEST_EPT4] = &format_ept4, [ROLE_GUEST_EPT5] = &format_ept5,
+};
+#define GUESTS (sizeof(guest_format) / sizeof(guest_format[0]))
+
+static enum role_guest guest_of(const struct format *format)
+{
+	enum role_guest guest = ROLE_GUEST_32;
+
+	while (guest < ROLE_GUEST_EPT5 && guest_format[guest] != format)
+		guest++;
+	return guest;
+}
+
+union role roles_root(const struct mode *mode, uint64_t pointer, unsigned levels)
 {
 	union role role = {0};
 
@@ -43,16 +64,23 @@ union role roles_root(const struct mode *mode, uint64_t cr3)
 		return role;
 	}
 	role.guest = guest_of(mode->format);
-	role.flags = roles_mode_flags(mode->flags);
+	role.flags = flags_of(mode);
 	role.maxphyaddr = mode->maxphyaddr;
-	role.level = mode->top < 3 ? 3 : mode->top;
+	role.level = levels ? levels : mode->top < 3 ? 3 : mode->top;
 	role.promoted = role.level > mode->top;
 	role.pae_root = role.level == 3;
+	role.ad_disabled = mode->format->family == FORMAT_EPT && !(mode->flags & MODE_AD);
 	if (role.guest == ROLE_GUEST_PAE) {
 		role.registers = mode->root_registers;
-		role.pae_offset = role.registers ? 0 : cr3 >> 5 & 127;
+		role.pae_offset = role.registers ? 0 : pointer >> 5 & 127;
 	}
 	return role;
+}
+
+bool roles_mode_fits(union role role, const struct mode *mode)
+{
+	return mode && role.guest == guest_of(mode->format) && role.flags == flags_of(mode) &&
+	       role.maxphyaddr == mode->maxphyaddr;
 }
 
 union role roles_root_tdp(unsigned levels, bool ad_disabled, unsigned access)
@@ -73,19 +101,26 @@ union role roles_child(union role parent)
 
 	role.level = parent.level - 1;
 	role.pae_root = 0;
-	role.pae_offset = 0;
 	role.registers = 0;
 	role.quadrant = 0;
+	/* Below the PDPTEs nothing depends on which of them lead here. */
+	if (role.level < 3)
+		role.pae_offset = 0;
 	if (role.level <= roles_guest_level(role))
 		role.promoted = 0;
 	return role;
 }
 
+const struct format *roles_format(union role role)
+{
+	return role.guest < GUESTS ? guest_format[role.guest] : NULL;
+}
+
 unsigned roles_guest_level(union role role)
 {
-	static const uint8_t level[] = {0, 2, 3, 4, 5};
+	const struct format *format = roles_format(role);
 
-	return role.guest < sizeof(level) ? level[role.guest] : 0;
+	return format ? format->top : 0;
 }
 
 unsigned roles_entry_bytes(union role role)
@@ -105,7 +140,7 @@ void roles_entries(union role role, unsigned offset, unsigned length, unsigned *
 	*first = *count = 0;
 	if (role.direct || role.promoted || role.registers)
 		return;
-	if (role.pae_root) {
+	if (role.guest == ROLE_GUEST_PAE && role.level == 3) {
 		base = role.pae_offset * 4;
 		span = 4;
 	} else if (role.guest == ROLE_GUEST_32) {

@@ -13,13 +13,18 @@
 
 #include "core/mode.h"
 
-/** What kind of guest table a page mirrors; 0 for direct pages. */
+/**
+ * What kind of guest table a page mirrors; 0 for the direct pages of TDP and of guests
+ * without paging. L1's NPT has the formats of paging and is told by MODE_NPT in flags.
+ */
 enum role_guest {
 	ROLE_GUEST_NONE,
 	ROLE_GUEST_32,
 	ROLE_GUEST_PAE,
 	ROLE_GUEST_4,
 	ROLE_GUEST_5,
+	ROLE_GUEST_EPT4,
+	ROLE_GUEST_EPT5,
 };
 
 union role {
@@ -37,7 +42,8 @@ union role {
 		uint64_t pae_root : 1;
 		/** Level above the guest's root: a portal, gfn is the root's. */
 		uint64_t promoted : 1;
-		/** PAE root mirrored from memory: CR3[11:5]. */
+		/** PDPTEs of PAE mirrored from memory: CR3[11:5] or nCR3[11:5], in the page
+		 * that mirrors them and in portals above it (R-33). */
 		uint64_t pae_offset : 7;
 		/** PAE root mirrored from PDPTE registers: the four values, kept in the
 		 * page's gfn array, are part of the identity; memory is not tracked. */
@@ -65,14 +71,22 @@ _Static_assert(MODE_NO_PAT < 1u << 21, "role.flags holds every MODE_ flag");
  */
 uint32_t roles_mode_flags(uint32_t flags);
 
-/** roles_root - role of the root for a guest in @mode (NULL: no paging) under shadow paging. */
-union role roles_root(const struct mode *mode, uint64_t cr3);
+/**
+ * roles_root - role of the root that mirrors a table of @mode (NULL: no paging) at
+ * @pointer (CR3, nCR3, EPTP) in hardware tables of @levels. 0: as few as will do (shadow
+ * paging: PAE, or the guest's own; EPT: the guest's own).
+ */
+union role roles_root(const struct mode *mode, uint64_t pointer, unsigned levels);
+/** roles_mode_fits - was a page with @role made for @mode? (S-24) */
+bool roles_mode_fits(union role role, const struct mode *mode);
 /** roles_root_tdp - role of a VM's TDP root of @levels. */
 union role roles_root_tdp(unsigned levels, bool ad_disabled, unsigned access);
 
 /** roles_child - one level below @parent, same guest mode; access and quadrant to be set. */
 union role roles_child(union role parent);
 
+/** roles_format - of the guest tables mirrored; NULL for direct pages of no guest. */
+const struct format *roles_format(union role role);
 /** roles_guest_level - level of the guest's own root (0: no paging). */
 unsigned roles_guest_level(union role role);
 /** roles_entry_bytes - 4 or 8, of the guest table mirrored. */

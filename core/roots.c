@@ -2,12 +2,16 @@
 /*
  * roots.c - which root, and what registers make hardware use it.
  *
- *	paging   guest            root                       pointer
- *	EPT/NPT  any              one per VM: gfn 0, direct  EPTP / nCR3
- *	shadow   no paging        PAE, direct, gfn 0         CR3
- *	         2-level          PAE, promoted, CR3's gfn   CR3
- *	         PAE              PAE, mirrors the PDPTEs    CR3
- *	         4-, 5-level      mirrors the top table      CR3
+ *	paging   guest              root                       pointer
+ *	EPT/NPT  any                one per VM: gfn 0, direct  EPTP / nCR3
+ *	         L2 of L1's EPT     mirrors L1's top table     EPTP
+ *	         L2 of L1's NPT     the same, or a portal to   nCR3
+ *	                            it where the VM's tables
+ *	                            have more levels
+ *	shadow   no paging          PAE, direct, gfn 0         CR3
+ *	         2-level            PAE, promoted, CR3's gfn   CR3
+ *	         PAE                PAE, mirrors the PDPTEs    CR3
+ *	         4-, 5-level        mirrors the top table      CR3
  *
  * All through pages_find / shadow_page: there are no special roots (R-30).
  */
@@ -36,28 +40,29 @@ static void put_locked(struct mmu *mmu, struct page *root)
 	tlb_commit(mmu, &edit.tlb);
 }
 
-static struct shadow_want wanted(const struct mmu *mmu, const struct space *space,
-				 const struct umbra_regs *regs)
+static struct shadow_want wanted(const struct mmu *mmu, const struct space *space)
 {
+	/* NPT tables have the levels that the host's paging gives all of them (P-1). */
+	const unsigned levels = mmu->paging == UMBRA_PAGING_NPT ? mmu->levels : 0;
 	struct shadow_want want = {.gfn = {0}};
 
-	if (mmu->paging != UMBRA_PAGING_SHADOW) {
+	if (!space) {
 		want.role = roles_root_tdp(mmu->levels, !mmu->kind.ad, mmu->direct_acc);
 		return want;
 	}
-	want.role = roles_root(space->mode, regs->cr3);
+	want.role = roles_root(space->mode, space->root, levels);
 	if (!space->mode)
 		return want;
-	want.gfn.v = (regs->cr3 & space->mode->format->root_address) >> UMBRA_PAGE_SHIFT;
+	want.gfn.v = (space->root & space->mode->format->root_address) >> UMBRA_PAGE_SHIFT;
 	if (want.role.registers)
 		want.registers = space->pdpte;
 	return want;
 }
 
 enum umbra_status roots_get(struct mmu *mmu, struct reserve *reserve, const struct space *space,
-			    const struct umbra_regs *regs, struct page **root)
+			    struct page **root)
 {
-	struct shadow_want want = wanted(mmu, space, regs);
+	struct shadow_want want = wanted(mmu, space);
 	unsigned flags = want.role.pae_root ? UMBRA_PAGE_BELOW_4G : 0;
 	enum umbra_status status = table_make_room(mmu);
 	struct page *old;
@@ -79,10 +84,9 @@ enum umbra_status roots_get(struct mmu *mmu, struct reserve *reserve, const stru
 	return UMBRA_OK;
 }
 
-bool roots_suits(const struct mmu *mmu, const struct page *page, const struct space *space,
-		 const struct umbra_regs *regs)
+bool roots_suits(const struct mmu *mmu, const struct page *page, const struct space *space)
 {
-	struct shadow_want want = wanted(mmu, space, regs);
+	struct shadow_want want = wanted(mmu, space);
 	const uint64_t *words;
 
 	if (page->gfn != want.gfn.v || page->role.word != want.role.word)
@@ -107,15 +111,16 @@ void roots_put(struct mmu *mmu, struct page **root)
 /* CR3.LAM_U57 and LAM_U48 (H-7): hardware strips the guest's pointers, not Umbra. */
 #define CR3_LAM (3ull << 61)
 
-uint64_t roots_pointer(const struct mmu *mmu, const struct page *root,
-		       const struct umbra_regs *regs)
+static uint64_t pointer_of(const struct mmu *mmu, const struct page *root,
+			   const struct umbra_regs *regs)
 {
 	if (mmu->paging == UMBRA_PAGING_SHADOW && regs->efer & UMBRA_EFER_LMA)
 		return root->hpa.v | (regs->cr3 & CR3_LAM);
 	if (mmu->paging != UMBRA_PAGING_EPT)
 		return root->hpa.v;
-	/* E-2: write-back, walk length - 1, A/D. */
-	return root->hpa.v | 6 | (mmu->levels - 1ull) << 3 | (mmu->kind.ad ? 1ull << 6 : 0);
+	/* E-2: write-back, walk length - 1, A/D (for L2: as L1 has it, R-14). */
+	return root->hpa.v | 6 | (root->role.level - 1ull) << 3 |
+	       (root->role.ad_disabled ? 0 : 1ull << 6);
 }
 
 /*
@@ -164,10 +169,15 @@ static struct umbra_regs npt_host(unsigned levels)
 	return host;
 }
 
-void roots_registers(const struct mmu *mmu, const struct umbra_regs *regs, struct umbra_root *root)
+void roots_describe(const struct mmu *mmu, const struct page *page, const struct umbra_regs *regs,
+		    struct umbra_root *root)
 {
-	root->regs = *regs;
-	root->host = (struct umbra_regs){0};
+	*root = (struct umbra_root){
+		.pointer = pointer_of(mmu, page, regs),
+		.regs = *regs,
+		.exec_by_mode = page->role.guest ? page->role.flags & (MODE_MBEC | MODE_GMET)
+						 : mmu->exec_by_mode,
+	};
 	if (mmu->paging == UMBRA_PAGING_SHADOW)
 		root->regs = shadow_registers(regs, root->pointer);
 	else if (mmu->paging == UMBRA_PAGING_NPT)

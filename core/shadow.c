@@ -7,8 +7,10 @@
  *	umbra:   mirror -> mirror -> mirror -> leaf, or direct tables below a large leaf
  *
  * A guest of two levels is mirrored by three: the root is a portal ("promoted")
- * whose four entries lead to the four slices of the guest's page directory. An
- * unpaged guest has no tables to mirror: everything is direct.
+ * whose four entries lead to the four slices of the guest's page directory. L1's NPT
+ * may have any format while hardware walks tables of 3, 4 or 5 levels: there may be up
+ * to three portals, one above the other. An unpaged guest has no tables to mirror:
+ * everything is direct.
  *
  * Upper entries give all rights; a leaf has what the whole walk allows. A mirrored
  * guest table is write protected (I-7), so an entry is what a fresh walk would give,
@@ -96,15 +98,16 @@ static struct shadow_want child_wanted(const struct fault *fault, const struct p
 		want.role.shstk = fault->shstk;
 		want.gfn.v = fault->gfn.v & ~(page_span(page) - 1);
 	} else if (level > mode->top) {
+		/* Below a portal: the guest's root, or another portal to it. */
 		want.gfn.v = page->gfn;
-		if (mode->entry_shift == 2)
-			want.role.quadrant = fault->gva.v >> 30 & 3;
+		if (want.role.level == mode->top && mode->entry_shift == 2)
+			want.role.quadrant = fault->address >> 30 & 3;
 	} else {
 		want.gfn.v = (fault->walk.entry[level] & mode->level[level].table_address) >>
 			     UMBRA_PAGE_SHIFT;
 		want.role.access = acc_down_to(mode, &fault->walk, level);
 		if (mode->entry_shift == 2)
-			want.role.quadrant = fault->gva.v >> 21 & 1;
+			want.role.quadrant = fault->address >> 21 & 1;
 	}
 	return want;
 }
@@ -184,7 +187,7 @@ static uint64_t leaf_of(const struct fault *fault, const struct page *page)
 		.level = level,
 		.acc = fault->acc,
 		.key = fault->key,
-		.ad = ENTRY_AD_ENABLED,
+		.ad = page->role.ad_disabled ? ENTRY_AD_DISABLED : ENTRY_AD_ENABLED,
 		.host_writable = host_writable,
 		.accessed = true,
 	};
@@ -235,7 +238,7 @@ static enum umbra_verdict install(struct fault *fault, struct edit *edit, struct
 static enum umbra_verdict map(struct fault *fault, struct edit *edit)
 {
 	struct table_at at = {.page = fault->root};
-	uint64_t number = fault->gva.v >> UMBRA_PAGE_SHIFT;
+	uint64_t number = fault->address >> UMBRA_PAGE_SHIFT;
 
 	for (;;) {
 		unsigned level = at.page->role.level;

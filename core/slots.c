@@ -4,7 +4,7 @@
  *
  *	view -> [ slot, slot, slot ]   sorted by start, no two overlap (I-4)
  *	             |
- *	             +-- rmap[1..3], mirrored[2..3]   (shadow paging only)
+ *	             +-- rmap[1..3], mirrored[2..3]   (while guest tables are mirrored)
  *
  * A change builds a new view beside the old one; slots_commit() swaps them under
  * the MMU lock, after the tables have let go of what is removed.
@@ -65,6 +65,28 @@ static void slot_free(struct mmu *mmu, struct slot *slot)
 	umbra_host_free(mmu->host, slot, sizeof(*slot));
 }
 
+/* What mirrors need of @slot. Faults may look at it meanwhile (slot_level). */
+static bool give_mirrors(struct mmu *mmu, struct slot *slot)
+{
+	for (unsigned level = 1; level <= 3; level++) {
+		uint64_t count = region_count(slot, level);
+		uint32_t *mirrored;
+
+		if (!slot->rmap[level])
+			slot->rmap[level] =
+				umbra_host_alloc(mmu->host, count * sizeof(struct chain));
+		if (!slot->rmap[level])
+			return false;
+		if (level == 1 || slot->mirrored[level])
+			continue;
+		mirrored = umbra_host_alloc(mmu->host, count * sizeof(uint32_t));
+		if (!mirrored)
+			return false;
+		__atomic_store_n(&slot->mirrored[level], mirrored, __ATOMIC_RELEASE);
+	}
+	return true;
+}
+
 static struct slot *slot_new(struct mmu *mmu, const struct umbra_slot *wanted)
 {
 	struct slot *slot = umbra_host_alloc(mmu->host, sizeof(*slot));
@@ -76,21 +98,30 @@ static struct slot *slot_new(struct mmu *mmu, const struct umbra_slot *wanted)
 	slot->start.v = wanted->base.v >> UMBRA_PAGE_SHIFT;
 	slot->pages = wanted->size >> UMBRA_PAGE_SHIFT;
 	slot->hva = wanted->hva;
-	if (mmu->paging != UMBRA_PAGING_SHADOW)
-		return slot;
-	for (unsigned level = 1; level <= 3; level++) {
-		uint64_t count = region_count(slot, level);
-
-		slot->rmap[level] = umbra_host_alloc(mmu->host, count * sizeof(struct chain));
-		if (level > 1)
-			slot->mirrored[level] =
-				umbra_host_alloc(mmu->host, count * sizeof(uint32_t));
-		if (!slot->rmap[level] || (level > 1 && !slot->mirrored[level])) {
-			slot_free(mmu, slot);
-			return NULL;
-		}
+	if (mmu->mirrors && !give_mirrors(mmu, slot)) {
+		slot_free(mmu, slot);
+		return NULL;
 	}
 	return slot;
+}
+
+bool slots_give_mirrors(struct mmu *mmu)
+{
+	const struct slots_view *view = mmu->slots.view;
+	uint64_t bytes = 0;
+	bool enough = true;
+
+	if (mmu->mirrors)
+		return true;
+	/* What a slot got before memory ran out it keeps: zeros change nothing. */
+	for (uint32_t i = 0; i < view->count && enough; i++) {
+		bytes -= slot_bytes(view->slot[i]);
+		enough = give_mirrors(mmu, view->slot[i]);
+		bytes += slot_bytes(view->slot[i]);
+	}
+	mmu->slots.bytes += bytes;
+	mmu->mirrors = enough;
+	return enough;
 }
 
 enum umbra_status slots_init(struct mmu *mmu)
@@ -194,6 +225,7 @@ unsigned slot_level(const struct slot *slot, umbra_gfn gfn)
 		unsigned shift = 9 * level;
 		uint64_t first = gfn.v >> shift << shift;
 		uint64_t skew = slot->start.v ^ slot->hva.v >> UMBRA_PAGE_SHIFT;
+		const uint32_t *mirrored;
 
 		if (first < slot->start.v || first + (1ull << shift) > slot_end(slot))
 			break;
@@ -201,8 +233,8 @@ unsigned slot_level(const struct slot *slot, umbra_gfn gfn)
 			break;
 		if (slot->tracked) /* rare: do without large pages in such a slot */
 			break;
-		if (slot->mirrored[level + 1] &&
-		    slot->mirrored[level + 1][slot_region(slot, gfn, level + 1)])
+		mirrored = __atomic_load_n(&slot->mirrored[level + 1], __ATOMIC_ACQUIRE);
+		if (mirrored && mirrored[slot_region(slot, gfn, level + 1)])
 			break;
 	}
 	return level;

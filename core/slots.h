@@ -18,9 +18,10 @@ struct slot {
 	umbra_gfn start;
 	uint64_t pages;
 	umbra_hva hva;
-	/** Reverse map: chain of leaves per frame, level 1..3; NULL with TDP. */
+	/** Reverse map: chain of mirrors' leaves per frame, level 1..3. NULL, like what
+	 * follows, until the VM mirrors guest tables (mmu.mirrors). */
 	struct chain *rmap[4];
-	/** Mirrored guest tables inside each 2M (2) and 1G (3) region; NULL with TDP. */
+	/** Mirrored guest tables inside each 2M (2) and 1G (3) region. */
 	uint32_t *mirrored[4];
 	/** Trackers of each frame (S-45); NULL until somebody tracks. */
 	uint16_t *tracked;
@@ -74,6 +75,10 @@ void slots_release(struct mmu *mmu, struct slots_plan *plan);
 /** slots_memory - where the bytes at @gpa are, and how many in a row (*size); NULL outside
  * slots. *writable: the slot is. Inside a read-side section. */
 uint8_t *slots_memory(const struct mmu *mmu, umbra_gpa gpa, uint64_t *size, bool *writable);
+
+/** slots_give_mirrors - from now on slots have reverse maps; false: no memory, nothing has
+ * changed. The slots lock is held. */
+bool slots_give_mirrors(struct mmu *mmu);
 
 /** slots_is_tracked - does an external tracker want to see writes to @gfn? */
 bool slots_is_tracked(const struct mmu *mmu, umbra_gfn gfn);

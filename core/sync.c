@@ -121,10 +121,7 @@ void sync_linked(struct mmu *mmu, struct page *parent, const struct page *child)
 
 bool sync_mode_fits(const struct page *page, const struct mode *mode)
 {
-	union role role = roles_root(mode, 0);
-
-	return mode && page->role.guest == role.guest && page->role.flags == role.flags &&
-	       page->role.maxphyaddr == role.maxphyaddr;
+	return roles_mode_fits(page->role, mode);
 }
 
 /* The guest's table that @page mirrors, where its first entry for @page is; or NULL. */
@@ -158,12 +155,13 @@ static uint64_t wanted_entry(struct mmu *mmu, const struct mode *mode, struct ta
 	unsigned acc, have = entry_acc(&mmu->kind, old);
 	struct entry_leaf leaf = {.level = 1};
 
-	if (!(guest & level->present) || guest & level->rsvd[1] ||
-	    (guest & level->accessed) != level->accessed)
+	if (!mode_maps_page(mode, guest) || (guest & level->accessed) != level->accessed)
 		return empty;
 	if ((guest ^ page_words(mmu, page)[at.index]) & level->leaf_address)
 		return empty;
 	acc = page->role.access & mode_acc(mode, mode_rights(level, guest));
+	if (!acc)
+		return empty;
 	leaf.shstk = page->role.flags & MODE_SHSTK && !(acc & ACC_WRITE) && guest & level->dirty &&
 		     page->role.access & ACC_WRITE;
 	if ((guest & level->dirty) != level->dirty)
@@ -182,6 +180,7 @@ static uint64_t wanted_entry(struct mmu *mmu, const struct mode *mode, struct ta
 	if (acc == have)
 		return old;
 	leaf.acc = acc;
+	leaf.ad = page->role.ad_disabled ? ENTRY_AD_DISABLED : ENTRY_AD_ENABLED;
 	leaf.pfn = entry_pfn(&mmu->kind, old);
 	leaf.host_writable = entry_is_host_writable(&mmu->kind, old);
 	leaf.mmu_writable = entry_is_mmu_writable(&mmu->kind, old) && acc & ACC_WRITE;
@@ -357,7 +356,7 @@ bool sync_tree(struct edit *edit, const struct mode *mode, struct page *root, ui
 	return batch.count == SYNC_BATCH;
 }
 
-void sync_address(struct edit *edit, const struct mode *mode, struct page *root, umbra_gva gva)
+void sync_address(struct edit *edit, const struct mode *mode, struct page *root, uint64_t address)
 {
 	struct mmu *mmu = edit->mmu;
 	struct table_at at = {.page = root};
@@ -366,7 +365,7 @@ void sync_address(struct edit *edit, const struct mode *mode, struct page *root,
 	while (at.page->unsync_below) {
 		uint64_t entry;
 
-		at.index = page_index(at.page, gva.v >> UMBRA_PAGE_SHIFT);
+		at.index = page_index(at.page, address >> UMBRA_PAGE_SHIFT);
 		entry = table_read(mmu, at);
 		if (!entry_is_present(&mmu->kind, entry) ||
 		    entry_is_leaf(&mmu->kind, entry, at.page->role.level))
@@ -375,7 +374,7 @@ void sync_address(struct edit *edit, const struct mode *mode, struct page *root,
 	}
 	if (!at.page->unsync)
 		return;
-	at.index = page_index(at.page, gva.v >> UMBRA_PAGE_SHIFT);
+	at.index = page_index(at.page, address >> UMBRA_PAGE_SHIFT);
 	table = sync_mode_fits(at.page, mode) ? guest_table(mmu, at.page) : NULL;
 	if (table)
 		sync_entry(edit, mode, at, table);

@@ -39,8 +39,8 @@ unsigned sync_page(struct edit *edit, const struct mode *mode, struct page *page
  * lock before it goes on).
  */
 bool sync_tree(struct edit *edit, const struct mode *mode, struct page *root, uint64_t since);
-/** sync_address - INVLPG: sync the one entry below @root that translates @gva (S-28). */
-void sync_address(struct edit *edit, const struct mode *mode, struct page *root, umbra_gva gva);
+/** sync_address - INVLPG: sync the one entry below @root that translates @address (S-28). */
+void sync_address(struct edit *edit, const struct mode *mode, struct page *root, uint64_t address);
 
 /** sync_unmarked - an ancestor of an unsync page that does not say so; NULL: none (I-15). */
 const struct page *sync_unmarked(struct mmu *mmu, const struct page *page);

@@ -129,7 +129,7 @@ static void forget(struct edit *edit, struct table_at at, uint64_t old)
 		return;
 	}
 	mmu_count(leaf_counter(mmu, level), -1ull);
-	if (mmu->paging == UMBRA_PAGING_SHADOW)
+	if (!mmu_page_is_tdp(mmu, at.page))
 		chain_delete(mmu, leaf_chain(mmu, table_gfn(mmu, at), level), location_of(at));
 }
 
@@ -146,7 +146,7 @@ static void remember(struct edit *edit, struct table_at at, uint64_t new)
 		return;
 	}
 	mmu_count(leaf_counter(mmu, level), 1);
-	if (mmu->paging == UMBRA_PAGING_SHADOW) {
+	if (!mmu_page_is_tdp(mmu, at.page)) {
 		struct chain *chain = leaf_chain(mmu, table_gfn(mmu, at), level);
 
 		limit_chain(edit, chain);
@@ -174,7 +174,7 @@ bool table_set(struct edit *edit, struct table_at at, uint64_t old, uint64_t new
 	mmu_trace(mmu,
 		  (struct umbra_trace){UMBRA_TRACE_SET_SPTE, location_of(at), old, new, level});
 	if (entry_is_present(&mmu->kind, old) && entry_needs_flush(&mmu->kind, old, new, level)) {
-		if (entry_is_leaf(&mmu->kind, old, level) && at.page->role.direct)
+		if (entry_is_leaf(&mmu->kind, old, level) && mmu_page_is_tdp(mmu, at.page))
 			tlb_add(mmu, &edit->tlb, table_gfn(mmu, at), 1ull << 9 * (level - 1));
 		else
 			tlb_add_all(mmu, &edit->tlb);

@@ -10,6 +10,7 @@
  * Invariants: I-6, I-10 (a TDP table has one parent).
  */
 #include "core/tdp.h"
+#include "core/sync.h"
 #include "core/table.h"
 
 /* Does @entry let the access through? Then only a TLB or another vCPU was in the way. */
@@ -25,12 +26,23 @@ static bool allows(const struct mmu *mmu, uint64_t entry, unsigned access)
 	return acc & needed;
 }
 
+/* Must guest writes to the frame be seen (I-7)? A write that is about to go through makes
+ * last-level mirrors unsync instead. */
+static bool mirrored(const struct fault *fault)
+{
+	struct mmu *mmu = fault->mmu;
+
+	if (!mmu->mirrors || !pages_is_mirrored(mmu, fault->gfn))
+		return false;
+	return !(fault->access & UMBRA_ACCESS_WRITE) || !sync_release(mmu, fault->gfn);
+}
+
 static uint64_t leaf_of(const struct fault *fault, const struct page *page)
 {
 	const struct mmu *mmu = fault->mmu;
 	unsigned level = page->role.level;
 	bool host = fault->pin.writable && !(fault->slot->flags & UMBRA_SLOT_READONLY);
-	bool writable = host && !slots_is_tracked(mmu, fault->gfn);
+	bool writable = host && !slots_is_tracked(mmu, fault->gfn) && !mirrored(fault);
 	struct entry_leaf leaf = {
 		.pfn = {fault->pin.pfn.v & ~(page_span(page) - 1)},
 		.level = level,

@@ -5,10 +5,16 @@
 #ifndef CORE_VCPU_H
 #define CORE_VCPU_H
 
+#include "core/rootset.h"
 #include "core/vm.h"
-#include "core/walk.h"
 
-#define VCPU_PREVIOUS 3
+/** struct vcpu_guest - what runs on a vCPU, and how it translates. */
+struct vcpu_guest {
+	struct umbra_regs regs;
+	/** regs bound: linear -> guest-physical. space.mode is NULL or &mode. */
+	struct mode mode;
+	struct space space;
+};
 
 struct umbra_vcpu {
 	struct umbra_vm *vm;
@@ -16,30 +22,61 @@ struct umbra_vcpu {
 	unsigned number;
 	/** What CPUID tells the guest. */
 	struct umbra_cpu cpu;
-	struct umbra_regs regs;
-	/** regs bound: gva -> gpa. space.mode is NULL or &mode. */
-	struct mode mode;
-	struct space space;
+	/** L1, its guest, and who of them runs. */
+	struct vcpu_guest l1, l2, *guest;
 	struct memory memory;
 	/** Slots that memory's window was found in. */
 	uint64_t memory_generation;
-	/** NULL: to be fetched at the next load. */
-	struct page *root;
-	/** Roots it had before, latest first, still referenced. */
-	struct page *previous[VCPU_PREVIOUS];
-	/** PCID that each of them, and the root, was used with last: what is kept for one
-	 * PCID may not be used by another. */
-	uint16_t previous_pcid[VCPU_PREVIOUS], pcid;
-	/** Epoch in which each of them was left; mirrors below it that were stamped later
-	 * hold what its PCID may never have cached. 0: that is true of all. */
-	uint64_t previous_epoch[VCPU_PREVIOUS];
-	/** Last-level mirrors below the root that were stamped after @since must be synced
-	 * before entry. */
-	bool sync;
-	uint64_t since;
-	/** The guest's translations of this vCPU are to be flushed before entry. */
-	bool flush;
+	/** Roots for what L1's guests are translated with by L1's EPT or NPT; for all else. */
+	struct rootset nested, own;
+	/** While L2 runs: what L1 entered it with. Before: last time's. */
+	struct umbra_nested state;
+	/** L1's EPT or NPT: L2's guest-physical addresses -> L1's. */
+	struct mode nested_mode;
+	struct space nested_space;
+	struct walk_log log;
+	/** Flush the hardware's translations of L1, of L2, before it is entered. */
+	bool flush_l1, flush_l2;
 	struct reserve reserve;
 };
+
+/** vcpu_in_l2 - is L2 what runs? */
+static inline bool vcpu_in_l2(const struct umbra_vcpu *vcpu)
+{
+	return vcpu->guest == &vcpu->l2;
+}
+/** vcpu_is_nested - does L2 run on L1's EPT or NPT? */
+static inline bool vcpu_is_nested(const struct umbra_vcpu *vcpu)
+{
+	return vcpu_in_l2(vcpu) && vcpu->state.paging != UMBRA_NESTED_NONE;
+}
+/** vcpu_mirrored - the space that the tables in use mirror; NULL: none, TDP. */
+static inline const struct space *vcpu_mirrored(const struct umbra_vcpu *vcpu)
+{
+	if (vcpu_is_nested(vcpu))
+		return &vcpu->nested_space;
+	return vcpu->vm->mmu.paging == UMBRA_PAGING_SHADOW ? &vcpu->guest->space : NULL;
+}
+/** vcpu_roots - the set that the root in use is from. */
+static inline struct rootset *vcpu_roots(struct umbra_vcpu *vcpu)
+{
+	return vcpu_is_nested(vcpu) ? &vcpu->nested : &vcpu->own;
+}
+/** vcpu_renew_window - the memory window is not older than the slots. In a read-side section. */
+void vcpu_renew_window(struct umbra_vcpu *vcpu);
+/** vcpu_is_canonical - has @gva the width that CR4.LA57 gives? */
+bool vcpu_is_canonical(const struct umbra_regs *regs, uint64_t gva);
+/** vcpu_regs_legal - H-10..H-14, as far as translation depends on it. */
+bool vcpu_regs_legal(const struct umbra_cpu *cpu, const struct umbra_regs *regs);
+/**
+ * vcpu_take_pdptes - the PDPTE registers of @regs, from memory if @load. EINVAL: reserved
+ * bits in them; EFAULT: they lie outside memory. OK where there are no such registers.
+ */
+enum umbra_status vcpu_take_pdptes(struct umbra_vcpu *vcpu, struct umbra_regs *regs, bool load);
+/** vcpu_set_guest - @guest's registers are @regs, which are legal. */
+void vcpu_set_guest(struct umbra_vcpu *vcpu, struct vcpu_guest *guest,
+		    const struct umbra_regs *regs);
+/** vcpu_switch_own - registers or guest have changed under shadow paging. */
+void vcpu_switch_own(struct umbra_vcpu *vcpu, bool flushes);
 
 #endif

@@ -113,6 +113,7 @@ static void mmu_set_up(struct mmu *mmu, const struct umbra_vm_config *config)
 	mmu->trace = config->trace;
 	mmu->page_limit = config->page_limit;
 	mmu->no_prefetch = config->no_prefetch;
+	mmu->mirrors = config->paging == UMBRA_PAGING_SHADOW;
 	mmu->direct_acc = ACC_ALL;
 	/* GMET: what supervisor code may execute must not have U (P-8). */
 	if (config->paging == UMBRA_PAGING_NPT && config->exec_by_mode)
@@ -271,7 +272,7 @@ static void zap_for(struct umbra_vm *vm, const struct slots_plan *plan)
 	else if (plan->old)
 		table_zap_frames(&edit, plan->old->start, plan->old->pages);
 	/* Mirrors of tables where there was no memory are accounted to no slot. */
-	if (plan->fresh && mmu->paging == UMBRA_PAGING_SHADOW)
+	if (plan->fresh && mmu->mirrors)
 		table_zap_frames(&edit, plan->fresh->start, plan->fresh->pages);
 	tlb_commit(mmu, &edit.tlb);
 	vm_reload(vm);
@@ -368,7 +369,7 @@ enum umbra_status umbra_vm_write(struct umbra_vm *vm, umbra_gpa gpa, const void 
 		}
 		if (memcmp(to, from, piece)) {
 			store(to, from, piece);
-			if (mmu->paging == UMBRA_PAGING_SHADOW)
+			if (mmu->mirrors)
 				shadow_written(&edit, gpa, piece);
 		}
 		gpa.v += piece;

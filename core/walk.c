@@ -41,9 +41,10 @@
 #define COLD static __attribute__((noinline, cold))
 
 #define TRIES 8
+#define PML_ENTRIES 512 /* SDM 3C 29.3.6 */
 
 /* What try() says besides enum walk_end: an A/D update lost a race. */
-#define WALK_RESTART (WALK_ABSENT + 1)
+#define WALK_RESTART (WALK_LOG_FULL + 1)
 
 /* How the space being walked is used by the one that started the chain. */
 enum stage_kind {
@@ -179,7 +180,9 @@ static unsigned stopped(const struct space *space, uint64_t address, unsigned ac
 	struct umbra_event event = {.kind = UMBRA_EVENT_PF};
 
 	out->in_parent = false;
-	if (mode->format->family == FORMAT_EPT) {
+	if (out->end == WALK_LOG_FULL) {
+		event.kind = UMBRA_EVENT_PML_FULL;
+	} else if (mode->format->family == FORMAT_EPT) {
 		event.gpa.v = address;
 		if (out->end == WALK_RESERVED) {
 			event.kind = UMBRA_EVENT_EPT_MISCONFIG;
@@ -398,11 +401,16 @@ static unsigned mark(const struct space *space, uint64_t address, unsigned acces
 	const uint64_t dirty = mode->level[out->level].dirty;
 
 	for (unsigned level = mode->top; level >= out->level; level--) {
+		const struct mode_level *at_level = &mode->level[level];
 		const uint64_t bits = to_mark(mode, out, level, access);
 		uint8_t *at;
 
 		if (!bits)
 			continue;
+		if (unlikely(space->log) && space->log->index >= PML_ENTRIES) {
+			out->end = WALK_LOG_FULL;
+			return stopped(space, address, access, out, stage);
+		}
 		if (!may_mark(space, address, level, flags, out, stage))
 			return out->end;
 		at = window_at(space->memory, out->entry_final[level]);
@@ -416,6 +424,8 @@ static unsigned mark(const struct space *space, uint64_t address, unsigned acces
 				    out->entry[level] | bits))
 			return WALK_RESTART;
 		out->entry[level] |= bits;
+		if (unlikely(space->log) && bits & at_level->dirty)
+			space->log->dirtied(space->log, address);
 	}
 	out->dirty = (out->entry[out->level] & dirty) == dirty;
 	return WALK_OK;

@@ -30,6 +30,14 @@ struct memory {
 	void *context;
 };
 
+/** struct walk_log - page-modification logging of an EPT space (H-82). */
+struct walk_log {
+	/** Next entry, counting down; above 511 the log is full and no A or D can be set. */
+	uint16_t index;
+	/** D of the leaf for @address has gone from 0 to 1: log it and step @index. */
+	void (*dirtied)(struct walk_log *log, uint64_t address);
+};
+
 struct space {
 	/** NULL: no paging, addresses pass unchanged with all rights. */
 	const struct mode *mode;
@@ -43,6 +51,8 @@ struct space {
 	 * MODE_NPT in its mode. */
 	const struct space *parent;
 	struct memory *memory;
+	/** NULL: D bits are not logged. */
+	struct walk_log *log;
 };
 
 enum walk_end {
@@ -51,6 +61,7 @@ enum walk_end {
 	WALK_RESERVED, /* reserved bit; EPT: misconfiguration */
 	WALK_DENIED, /* rights or keys */
 	WALK_ABSENT, /* a table lies where there is no memory (G-30: like not present) */
+	WALK_LOG_FULL, /* an A or D bit was to be set, but the space's log is full */
 };
 
 /** Flags of walk(). */

@@ -168,6 +168,10 @@ struct umbra_root {
 	/** NPT: the host registers that make nCR3 mean what it should (CR0, CR4, EFER
 	 * bits of H-91); zero otherwise. */
 	struct umbra_regs host;
+	/** EPT: MBEC (secondary control 22); NPT: GMET and ROGPT (VMCB 090h bits 3 and 6). */
+	bool exec_by_mode, readonly_tables;
+	/** For L2: to be entered under another VPID or ASID than L1 (N-13, N-14). */
+	bool nested;
 	/** Flush this vCPU's guest translations before entering. */
 	bool flush;
 };
@@ -190,8 +194,10 @@ struct umbra_exit {
 
 struct umbra_resolution {
 	enum umbra_verdict verdict;
-	/** INJECT: the exception to deliver. */
+	/** INJECT: the exception to deliver; or, if @to_l1, the exit from L2 that L1 is to
+	 * see: umbra_vcpu_leave_nested(), then tell L1. */
 	struct umbra_event event;
+	bool to_l1;
 	/** MMIO, EMULATE, MEMORY_FAULT: where, and the access (enum umbra_access). */
 	umbra_gpa gpa;
 	unsigned access;
@@ -221,7 +227,8 @@ struct umbra_translation {
 	uint8_t page_shift;
 	/** Guest rights: bit 0 R, 1 W, 2 U, 3 X. */
 	uint8_t acc;
-	/** kind NONE, or the #PF that the access would take. */
+	/** kind NONE, or the #PF that the access would take; in L2 also what L1's EPT or NPT
+	 * would make of it (umbra_vcpu_exits_to_l1). */
 	struct umbra_event event;
 };
 /**
@@ -231,6 +238,95 @@ struct umbra_translation {
  */
 enum umbra_status umbra_vcpu_translate(struct umbra_vcpu *vcpu, umbra_gva gva, unsigned access,
 				       bool set_ad, struct umbra_translation *translation);
+
+/* ---- nested guests: L1 is a hypervisor and runs L2 ----
+ *
+ *	L1 executes VMLAUNCH, VMRESUME, VMRUN ->  umbra_vcpu_enter_nested(vcpu, &state)
+ *	  load, run, fault as before; what the vCPU does now is L2's
+ *	resolution.verdict INJECT with an EPT or NPF event, or any exit that L1 asked for
+ *	                                      ->  umbra_vcpu_leave_nested(vcpu), tell L1
+ *
+ * L1's own EPT or NPT is shadowed: its guest-physical addresses become L2's frames in
+ * tables of Umbra's. L1's tables may lag behind as its TLB might, until INVEPT or a
+ * VMRUN that flushes.
+ */
+
+/** enum umbra_nested_paging - what L1 translates L2's guest-physical addresses with. */
+enum umbra_nested_paging {
+	UMBRA_NESTED_NONE, /* nothing: they are L1's own (L1 shadows L2, or trusts it) */
+	UMBRA_NESTED_EPT,
+	UMBRA_NESTED_NPT,
+	UMBRA_NESTED_COUNT
+};
+
+/** struct umbra_nested - what translation needs of L1's VMCS or VMCB for L2. */
+struct umbra_nested {
+	enum umbra_nested_paging paging;
+	/** L2's CR0, CR3, CR4, EFER and keys. PDPTEs: with EPT the VMCS fields (H-78);
+	 * otherwise, on CPUs with PDPTE registers, read from memory at CR3. */
+	struct umbra_regs regs;
+	/** EPT pointer (VMCS 201Ah) or N_CR3 (VMCB 0B0h). */
+	uint64_t pointer;
+	/** MBEC (secondary control 22) or GMET (VMCB 090h bit 3). */
+	bool exec_by_mode;
+	/** ROGPT (VMCB 090h bit 6). */
+	bool readonly_tables;
+	/** VPID (VMCS 0000h; 0: control 5 is off), or guest ASID (VMCB 058h). */
+	uint32_t tag;
+	/** TLB_CONTROL (VMCB 05Ch). */
+	uint8_t tlb_control;
+	/** Page-modification logging (secondary control 17): address (VMCS 200Eh), index
+	 * (VMCS 0812h), which counts down: read it back with umbra_vcpu_nested(). */
+	bool pml;
+	uint64_t pml_address;
+	uint16_t pml_index;
+	/** Does a #PF of L2 exit to L1 (N-9)? Bit 14 of the exception bitmap or intercepts;
+	 * VMX: inverted where (code & mask) != match (VMCS 4006h, 4008h; SVM: 0, 0). */
+	bool pf_exits;
+	uint32_t pf_mask, pf_match;
+	/** EPTP switching (VM-function control 0): the list (VMCS 2024h), 0: off. */
+	uint64_t eptp_list;
+};
+
+/**
+ * umbra_vcpu_enter_nested - L1 starts L2; L1's registers, as NPT's host state (H-91), are
+ * those of the vCPU now. EINVAL: VM entry or VMRUN refuses the state (H-70, H-96,
+ * H-133), or the vCPU runs L2 already; EFAULT: PDPTEs outside memory; EOPNOTSUPP: not
+ * with this VM's paging: shadow paging shows L1 no EPT or NPT, an NPT VM no EPT and
+ * the reverse, no L1 tables with more levels than the VM's; MBEC needs layout 7.3;
+ * ENOMEM. Nothing has changed on any error.
+ */
+enum umbra_status umbra_vcpu_enter_nested(struct umbra_vcpu *vcpu,
+					  const struct umbra_nested *state);
+/** umbra_vcpu_leave_nested - VM exit: L1 goes on with the registers it had. What VM exit loads
+ * besides (host-state area) is told by umbra_vcpu_set_regs(). */
+void umbra_vcpu_leave_nested(struct umbra_vcpu *vcpu);
+/** umbra_vcpu_nested - the state as it is now (registers and PML index move on); NULL
+ * while L1 runs. */
+const struct umbra_nested *umbra_vcpu_nested(const struct umbra_vcpu *vcpu);
+
+/** umbra_vcpu_exits_to_l1 - is @event of the vCPU, an outcome of umbra_vcpu_fault() or
+ * umbra_vcpu_translate(), an exit from L2 to L1 (N-9)? False while L1 runs. */
+bool umbra_vcpu_exits_to_l1(const struct umbra_vcpu *vcpu, const struct umbra_event *event);
+
+/**
+ * umbra_vcpu_invept - L1 executes INVEPT of @type: 1 for @eptp, 2 for all. EINVAL: another
+ * type, or an EPTP that VM entry would refuse (VMfail, H-132); EOPNOTSUPP: no EPT.
+ */
+enum umbra_status umbra_vcpu_invept(struct umbra_vcpu *vcpu, unsigned type, uint64_t eptp);
+/** umbra_vcpu_invvpid - INVVPID of @type 0..3. EINVAL: VMfail (H-132). */
+enum umbra_status umbra_vcpu_invvpid(struct umbra_vcpu *vcpu, unsigned type, uint64_t vpid,
+				     umbra_gva gva);
+/** umbra_vcpu_invlpga - INVLPGA: linear addresses only, L1's NPT may go on lagging (H-112). */
+void umbra_vcpu_invlpga(struct umbra_vcpu *vcpu, umbra_gva gva, uint32_t asid);
+/**
+ * umbra_vcpu_vmfunc - L2 executes VMFUNC with EAX=0, ECX=@index: another EPTP of L1's list
+ * (H-87, N-11). EINVAL: exit 59 to L1; EFAULT: the list is outside memory; EOPNOTSUPP:
+ * not in L2, or L1 gave no list.
+ */
+enum umbra_status umbra_vcpu_vmfunc(struct umbra_vcpu *vcpu, uint32_t index);
+
+/* ---- guest memory ---- */
 
 /**
  * umbra_vm_write - a write to guest memory by an instruction emulator or a device:

@@ -284,9 +284,9 @@ struct seen {
 static inline struct seen look(struct kit *kit, uint64_t address)
 {
 	struct mmu *mmu = &kit->vm->mmu;
-	struct seen seen = {.at = {.page = kit->vcpu->root}};
+	struct seen seen = {.at = {.page = kit->vcpu->own.root}};
 
-	assert_non_null(kit->vcpu->root);
+	assert_non_null(kit->vcpu->own.root);
 	for (;;) {
 		seen.at.index = page_index(seen.at.page, address >> UMBRA_PAGE_SHIFT);
 		seen.entry = table_read(mmu, seen.at);

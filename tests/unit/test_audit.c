@@ -127,7 +127,7 @@ static void i1_roots(void **unused)
 		struct page *root, *leaf;
 
 		open_with(&kit, BOTH[i]);
-		root = kit.vcpu->root;
+		root = kit.vcpu->own.root;
 		leaf = look(&kit, 8 * PAGE).at.page;
 		root->roots++;
 		found_only(&kit, "I-1");
@@ -135,13 +135,13 @@ static void i1_roots(void **unused)
 		found_only(&kit, "I-1");
 		root->roots = 1;
 		/* A vCPU with a root that nobody counts; one outside the pool. */
-		kit.vcpu->root = leaf;
+		kit.vcpu->own.root = leaf;
 		found_only(&kit, "I-1");
-		kit.vcpu->root = (struct page *)&kit;
+		kit.vcpu->own.root = (struct page *)&kit;
 		root->roots = 0;
 		found_only(&kit, "I-1");
 		root->roots = 1;
-		kit.vcpu->root = root;
+		kit.vcpu->own.root = root;
 		assert_clean(&kit);
 		kit_close(&kit);
 	}
@@ -155,7 +155,7 @@ static void i2_pages(void **unused)
 
 	(void)unused;
 	open_with(&kit, UMBRA_PAGING_EPT);
-	page = kit.vcpu->root;
+	page = kit.vcpu->own.root;
 	private = umbra_host_page_private(kit.host, page->hpa);
 	*private = look(&kit, 8 * PAGE).at.page;
 	/* Parents are found through that word: they break along with it. */
@@ -167,7 +167,7 @@ static void i2_pages(void **unused)
 
 	/* A PAE root that CR3 cannot hold. */
 	open_with(&kit, UMBRA_PAGING_SHADOW);
-	page = kit.vcpu->root;
+	page = kit.vcpu->own.root;
 	page->role.pae_root = 1;
 	assert_true(page->hpa.v >> 32);
 	assert_true(kit_audit(&kit) > 0);
@@ -200,7 +200,7 @@ static void i3_hash(void **unused)
 	page->hashed = 1;
 	assert_clean(&kit);
 	/* A zapped root that is not empty. */
-	page = kit.vcpu->root;
+	page = kit.vcpu->own.root;
 	umbra_vm_zap_all(kit.vm);
 	assert_true(page->role.invalid);
 	assert_clean(&kit);
@@ -274,7 +274,7 @@ static void i6_links(void **unused)
 
 		open_with(&kit, BOTH[i]);
 		page = look(&kit, 8 * PAGE).at.page;
-		root = kit.vcpu->root;
+		root = kit.vcpu->own.root;
 		parent = parent_of(&kit, 8 * PAGE);
 		planted(&kit, &page->parents.head, 0, "I-6");
 		good = page->parents.head;
@@ -469,7 +469,7 @@ static void every_finding(void **unused)
 	(void)unused;
 	open_with(&kit, UMBRA_PAGING_SHADOW);
 	mmu = &kit.vm->mmu;
-	root = kit.vcpu->root;
+	root = kit.vcpu->own.root;
 	page = look(&kit, 8 * PAGE).at.page;
 	root->hashed = 0;
 	found_text(&kit, "I-1 a root is not in the hash");
@@ -539,7 +539,7 @@ static void i15_unsync(void **unused)
 	pages = &kit.vm->mmu.pages;
 	pt = look(&kit, 8 * PAGE).at.page;
 	pd = page_of(&kit.vm->mmu, (umbra_hpa){chain_first(&pt->parents)});
-	root = kit.vcpu->root;
+	root = kit.vcpu->own.root;
 	/* Writes to PT by gva 5 << 12. */
 	put64(&kit, PT + 8 * 5, PT | 7);
 	resume(&kit, 5 * PAGE, W);

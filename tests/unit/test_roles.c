@@ -144,9 +144,9 @@ static union role root_of(const struct umbra_regs *regs, const struct umbra_cpu 
 	const struct format *format = mode_of_regs(regs, cpu, &flags);
 
 	if (!format)
-		return roles_root(NULL, regs->cr3);
+		return roles_root(NULL, regs->cr3, 0);
 	mode_bind(&mode, format, flags, cpu->maxphyaddr);
-	return roles_root(&mode, regs->cr3);
+	return roles_root(&mode, regs->cr3, 0);
 }
 
 static const struct umbra_regs regs32 = {.cr0 = UMBRA_CR0_PE | UMBRA_CR0_PG | UMBRA_CR0_WP};
@@ -169,7 +169,7 @@ static void r30_roots(void **unused)
 	union role role;
 
 	(void)unused;
-	role = roles_root(NULL, 0);
+	role = roles_root(NULL, 0, 0);
 	assert_true(role.pae_root && role.direct && !role.promoted && role.level == 3);
 	assert_int_equal(roles_guest_level(role), 0);
 	role = root_of(&regs32, &cpu);

@@ -28,22 +28,22 @@ static void r33_each_pdpte(void **unused)
 			put64(&kit, CR3 + 8 * k, TABLE(k) | 1);
 		assert_int_equal(umbra_vcpu_set_regs(kit.vcpu, &pae, true), UMBRA_OK);
 		assert_int_equal(umbra_vcpu_load(kit.vcpu, &root), UMBRA_OK);
-		first = kit.vcpu->root;
+		first = kit.vcpu->own.root;
 		/* A write to memory alone changes nothing. */
 		put64(&kit, CR3 + 8 * i, TABLE(5) | 1);
 		assert_int_equal(umbra_vcpu_load(kit.vcpu, &root), UMBRA_OK);
-		assert_ptr_equal(kit.vcpu->root, first);
+		assert_ptr_equal(kit.vcpu->own.root, first);
 		assert_int_equal(umbra_vcpu_set_regs(kit.vcpu, &pae, true), UMBRA_OK);
 		assert_int_equal(umbra_vcpu_load(kit.vcpu, &root), UMBRA_OK);
-		assert_ptr_not_equal(kit.vcpu->root, first);
+		assert_ptr_not_equal(kit.vcpu->own.root, first);
 		for (unsigned k = 0; k < 4; k++)
-			assert_int_equal(page_words(&kit.vm->mmu, kit.vcpu->root)[k],
+			assert_int_equal(page_words(&kit.vm->mmu, kit.vcpu->own.root)[k],
 					 (k == i ? TABLE(5) : TABLE(k)) | 1);
 		/* And back: it is still there. */
 		put64(&kit, CR3 + 8 * i, TABLE(i) | 1);
 		assert_int_equal(umbra_vcpu_set_regs(kit.vcpu, &pae, true), UMBRA_OK);
 		assert_int_equal(umbra_vcpu_load(kit.vcpu, &root), UMBRA_OK);
-		assert_ptr_equal(kit.vcpu->root, first);
+		assert_ptr_equal(kit.vcpu->own.root, first);
 		kit_close(&kit);
 	}
 }

@@ -355,8 +355,8 @@ static void a10_quadrants(void **unused)
 			put32(&kit, (0x100 + i) * PAGE + 4 * j,
 			      (uint32_t)((0x200 + (i * 31 + j) % 1000) * PAGE | 7));
 	enter(&kit, &mode_32);
-	assert_true(kit.vcpu->root->role.promoted && kit.vcpu->root->role.pae_root);
-	assert_false(kit.vcpu->root->hpa.v >> 32);
+	assert_true(kit.vcpu->own.root->role.promoted && kit.vcpu->own.root->role.pae_root);
+	assert_false(kit.vcpu->own.root->hpa.v >> 32);
 	for (unsigned i = 0; i < 9; i++) {
 		for (uint64_t j = 0; j < 1024; j += 341) {
 			uint64_t gva = (uint64_t)pdes[i] << 22 | j << 12;
@@ -626,7 +626,7 @@ static void r33_pae_registers(void **unused)
 	put64(&kit, 0x10000, 0x87);
 	put64(&kit, 0x10000 + PAGE, 2 * MEG | 0x87);
 	enter(&kit, &regs);
-	first = kit.vcpu->root;
+	first = kit.vcpu->own.root;
 	assert_true(first->role.registers && first->role.pae_root && !(first->hpa.v >> 32));
 	resume(&kit, 5 * PAGE, W);
 	resume(&kit, 1ull << 30, R);
@@ -636,13 +636,13 @@ static void r33_pae_registers(void **unused)
 	assert_clean(&kit);
 	/* The same CR3, other registers: another root. */
 	enter(&kit, &regs);
-	assert_ptr_not_equal(kit.vcpu->root, first);
+	assert_ptr_not_equal(kit.vcpu->own.root, first);
 	resume(&kit, 5 * PAGE, W);
 	assert_int_equal(leaf_frame(&kit, 5 * PAGE), frame_of(2 * MEG + 5 * PAGE));
 	/* And the first values again: the first root. */
 	write64(&kit, PDPT, 0x10000 | 1);
 	enter(&kit, &regs);
-	assert_ptr_equal(kit.vcpu->root, first);
+	assert_ptr_equal(kit.vcpu->own.root, first);
 	assert_int_equal(leaf_frame(&kit, 5 * PAGE), frame_of(5 * PAGE));
 	/* From a snapshot: as they are, whatever memory says. */
 	regs.pdpte[3] = (0x10000 + PAGE) | 1;
@@ -671,7 +671,7 @@ static void r33_pae_memory(void **unused)
 	for (uint64_t i = 0; i < 3; i++) {
 		regs.cr3 = PDPT + 32 * i;
 		enter(&kit, &regs);
-		root[i] = kit.vcpu->root;
+		root[i] = kit.vcpu->own.root;
 		assert_int_equal(root[i]->role.pae_offset, i);
 		assert_false(root[i]->role.registers);
 		resume(&kit, 5 * PAGE, W);
@@ -684,7 +684,7 @@ static void r33_pae_memory(void **unused)
 	for (uint64_t i = 3; i--;) {
 		regs.cr3 = PDPT + 32 * i;
 		enter(&kit, &regs);
-		assert_ptr_equal(kit.vcpu->root, root[i]);
+		assert_ptr_equal(kit.vcpu->own.root, root[i]);
 		assert_int_equal(look(&kit, 5 * PAGE).leaf, i != 1);
 	}
 	regs.cr3 = PDPT + 32;
@@ -739,13 +739,13 @@ static void h7_lam_and_o11(void **unused)
 	regs.cr3 |= 1ull << 61;
 	assert_int_equal(umbra_vcpu_set_regs(kit.vcpu, &regs, false), UMBRA_OK);
 	assert_int_equal(umbra_vcpu_load(kit.vcpu, &root), UMBRA_OK);
-	assert_int_equal(root.pointer, kit.vcpu->root->hpa.v | 1ull << 61);
+	assert_int_equal(root.pointer, kit.vcpu->own.root->hpa.v | 1ull << 61);
 	assert_int_equal(root.regs.cr3, root.pointer);
 	cpu.maxphyaddr = 40;
 	assert_int_equal(umbra_vcpu_create(kit.vm, &cpu, &narrow), UMBRA_OK);
 	assert_int_equal(umbra_vcpu_set_regs(narrow, &long_mode, false), UMBRA_OK);
 	assert_int_equal(umbra_vcpu_load(narrow, &root), UMBRA_OK);
-	assert_ptr_not_equal(narrow->root, kit.vcpu->root);
+	assert_ptr_not_equal(narrow->own.root, kit.vcpu->own.root);
 	kit_close(&kit);
 }
 

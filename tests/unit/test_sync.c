@@ -313,9 +313,9 @@ static void s23_what_stays(void **unused)
 				fail_msg("%s, flush %u: leaf %d acc %#x", edits[i].name, how,
 					 seen.leaf, seen.acc);
 			if (how >= CR3 || how == INVPCID_1 || how == INVPCID_2 || how == INVPCID_3)
-				assert_false(kit.vcpu->root->unsync_below);
+				assert_false(kit.vcpu->own.root->unsync_below);
 			else
-				assert_true(kit.vcpu->root->unsync_below);
+				assert_true(kit.vcpu->own.root->unsync_below);
 			assert_clean(&kit);
 		}
 		kit_close(&kit);
@@ -388,11 +388,11 @@ static void s24_another_mode(void **unused)
 		for (uint64_t i = 0; i < 5; i++)
 			resume(&kit, GVA + i * PAGE, W);
 		page = table_of(&kit, GVA);
-		mode_bind(&mode, &format_4, kit.vcpu->mode.flags ^ MODE_WP, 46);
-		assert_true(sync_mode_fits(page, &kit.vcpu->mode));
+		mode_bind(&mode, &format_4, kit.vcpu->l1.mode.flags ^ MODE_WP, 46);
+		assert_true(sync_mode_fits(page, &kit.vcpu->l1.mode));
 		assert_false(sync_mode_fits(page, &mode));
 		assert_false(sync_mode_fits(page, NULL));
-		assert_int_equal(sync_page(&edit, &kit.vcpu->mode, page), 0);
+		assert_int_equal(sync_page(&edit, &kit.vcpu->l1.mode, page), 0);
 		assert_int_equal(sync_page(&edit, how ? &mode : NULL, page), 5);
 		assert_true(edit.tlb.any);
 		tlb_commit(&kit.vm->mmu, &edit.tlb);
@@ -408,7 +408,7 @@ static void s24_another_mode(void **unused)
 	assert_true(page->unsync);
 	regs.cr0 &= ~UMBRA_CR0_WP;
 	enter(&kit, &regs);
-	assert_non_null(kit.vcpu->previous[0]);
+	assert_non_null(kit.vcpu->own.previous[0]);
 	umbra_vcpu_invlpg(kit.vcpu, (umbra_gva){GVA});
 	enter(&kit, &long_mode);
 	assert_ptr_equal(table_of(&kit, GVA), page);
@@ -521,7 +521,7 @@ static void relinked_subtrees(void **unused)
 		assert_int_equal(frame_at(&kit, gva + PAGE), frame_of(GVA + PAGE));
 		/* A last-level table stays with the guest, and marked. */
 		assert_int_equal(page->unsync, level == 2);
-		assert_int_equal(kit.vcpu->root->unsync_below, level == 2);
+		assert_int_equal(kit.vcpu->own.root->unsync_below, level == 2);
 		assert_clean(&kit);
 		kit_close(&kit);
 	}
@@ -542,13 +542,13 @@ static void s29_marks(void **unused)
 	open_pcid(&kit);
 	write64(&kit, PD_B + 8, PT | 7); /* PT in both address spaces */
 	resume(&kit, GVA, W);
-	root_a = kit.vcpu->root;
+	root_a = kit.vcpu->own.root;
 	pt = table_of(&kit, GVA);
 	pd_a = parent_of(&kit, pt);
 	mov_cr3(&kit, PML4_B | 2);
 	resume(&kit, GVA, W); /* PT_B, another table */
 	pd_b = parent_of(&kit, table_of(&kit, GVA));
-	root_b = kit.vcpu->root;
+	root_b = kit.vcpu->own.root;
 	assert_false(pt->unsync || root_a->unsync_below || root_b->unsync_below);
 	/* Linked when it lags already: the new parent is marked up to its root. */
 	mov_cr3(&kit, PML4 | 1);
@@ -602,7 +602,7 @@ static void s25_batches(void **unused)
 		assert_false(table_of(&kit, (2 + 2 * i) * 2 * MEG)->unsync);
 		assert_false(look(&kit, (256 + i) * PAGE).acc & ACC_WRITE);
 	}
-	assert_false(kit.vcpu->root->unsync_below);
+	assert_false(kit.vcpu->own.root->unsync_below);
 	assert_clean(&kit);
 	kit_close(&kit);
 }
@@ -629,10 +629,10 @@ static void s29_many_ways(void **unused)
 	began = clock();
 	for (unsigned round = 0; round < 3; round++) {
 		assert_int_equal(guest_write(&kit, PT, get64(&kit, PT)), AFTER_A_FAULT);
-		assert_true(kit.vcpu->root->unsync_below);
+		assert_true(kit.vcpu->own.root->unsync_below);
 		umbra_vcpu_invlpg(kit.vcpu, (umbra_gva){GVA});
 		mov_cr3(&kit, PML4);
-		assert_false(kit.vcpu->root->unsync_below);
+		assert_false(kit.vcpu->own.root->unsync_below);
 	}
 	assert_true(clock() - began < CLOCKS_PER_SEC / 4);
 	kit_close(&kit);
@@ -682,7 +682,7 @@ static void other_formats(void **unused)
 		for (uint64_t i = 0; i < 512; i++)
 			put64(&kit, PT + 8 * i, i * PAGE | 7);
 		enter(&kit, &regs[1]);
-		assert_int_equal(kit.vcpu->root->role.registers, !amd);
+		assert_int_equal(kit.vcpu->own.root->role.registers, !amd);
 		resume(&kit, GVA, W);
 		resume(&kit, 3 * GIG + GVA, W);
 		assert_int_equal(guest_write(&kit, PT + 8 * 32, 40 * PAGE | 0x67), AFTER_A_FAULT);
@@ -747,7 +747,7 @@ static void s28_invlpg_elsewhere(void **unused)
 	/* Before the first load there is no root. */
 	kit_open(&kit, &config, 1);
 	umbra_vcpu_invlpg(kit.vcpu, (umbra_gva){GVA});
-	assert_null(kit.vcpu->root);
+	assert_null(kit.vcpu->own.root);
 	kit_close(&kit);
 	config = kit_config(UMBRA_PAGING_EPT);
 	kit_open(&kit, &config, 1);
@@ -807,9 +807,9 @@ static void invpcid(void **unused)
 		guest_write(&kit, at, 40 * PAGE | 0x67);
 		guest_write(&kit, at + 8, 41 * PAGE | 0x67);
 		mov_cr3(&kit, PML4_B | 2);
-		assert_non_null(kit.vcpu->previous[0]);
+		assert_non_null(kit.vcpu->own.previous[0]);
 		assert_int_equal(umbra_vcpu_invpcid(kit.vcpu, type, 1, good), UMBRA_OK);
-		assert_int_equal(kit.vcpu->previous[0] == NULL, type != 0);
+		assert_int_equal(kit.vcpu->own.previous[0] == NULL, type != 0);
 		mov_cr3(&kit, PML4 | 1 | KEEP);
 		assert_int_equal(frame_at(&kit, GVA), 0);
 		assert_int_equal(frame_at(&kit, GVA + PAGE), type ? 0 : frame_of(GVA + PAGE));
@@ -1075,14 +1075,14 @@ static void control_bits_flush_all(void **unused)
 			enter(&kit, &regs);
 			mov_cr3(&kit, PML4_B);
 			mov_cr3(&kit, PML4);
-			assert_non_null(kit.vcpu->previous[0]);
+			assert_non_null(kit.vcpu->own.previous[0]);
 			resume(&kit, GVA, W);
 			guest_write(&kit, at, 40 * PAGE | 0x67);
 			regs.cr4 ^= bits[i];
 			enter(&kit, &regs);
-			assert_null(kit.vcpu->previous[0]);
+			assert_null(kit.vcpu->own.previous[0]);
 			assert_int_equal(frame_at(&kit, GVA), 0);
-			assert_false(kit.vcpu->root->unsync_below);
+			assert_false(kit.vcpu->own.root->unsync_below);
 			kit_close(&kit);
 		}
 	}
@@ -1310,7 +1310,7 @@ static void a9_previous_roots(void **unused)
 		for (at = 0; at < used && order[at] != next; at++)
 			;
 		assert_int_equal(umbra_vcpu_mov_cr3(kit.vcpu, (16 + next) * PAGE), UMBRA_OK);
-		if ((kit.vcpu->root != NULL) != (at < used && at < KEPT))
+		if ((kit.vcpu->own.root != NULL) != (at < used && at < KEPT))
 			fail_msg("step %u: root %u was number %u of %u", step, next, at, used);
 		/* To the front. */
 		if (at == used)
@@ -1319,7 +1319,7 @@ static void a9_previous_roots(void **unused)
 			order[at] = order[at - 1];
 		order[0] = next;
 		load(&kit);
-		assert_int_equal(kit.vcpu->root->gfn, 16 + next);
+		assert_int_equal(kit.vcpu->own.root->gfn, 16 + next);
 		assert_clean(&kit);
 	}
 	kit_close(&kit);
@@ -1337,7 +1337,7 @@ static void r26_zapped_roots(void **unused)
 	umbra_vm_zap_all(kit.vm);
 	assert_int_equal(kit_stats(&kit).mmu_shadow_pages, 2); /* pinned */
 	assert_int_equal(umbra_vcpu_mov_cr3(kit.vcpu, PML4_B), UMBRA_OK);
-	assert_null(kit.vcpu->root);
+	assert_null(kit.vcpu->own.root);
 	load(&kit);
 	assert_int_equal(kit_stats(&kit).mmu_shadow_pages, 1);
 	resume(&kit, GVA, W);
@@ -1372,7 +1372,7 @@ static void s62_between_batches(void **unused)
 	guest_write(&kit, PT, get64(&kit, PT));
 	kit.vcpu = second;
 	enter(&kit, &long_mode);
-	assert_ptr_equal(second->root, first->root);
+	assert_ptr_equal(second->own.root, first->own.root);
 	/* What umbra_vm_zap_all() does, step by step. */
 	mmu->generation ^= 1;
 	while (more) {
@@ -1381,9 +1381,9 @@ static void s62_between_batches(void **unused)
 		kit.vcpu = batches & 1 ? first : second;
 		/* Before it loads anew it can only be told to retry. */
 		if (batches < 2)
-			assert_true(page_is_obsolete(mmu, kit.vcpu->root));
+			assert_true(page_is_obsolete(mmu, kit.vcpu->own.root));
 		load(&kit);
-		assert_false(page_is_obsolete(mmu, kit.vcpu->root));
+		assert_false(page_is_obsolete(mmu, kit.vcpu->own.root));
 		/* New mirrors beside the old ones of the same tables. */
 		for (uint64_t i = 1; i < 60; i += 7) {
 			resume(&kit, 2 * MEG * i, W);
@@ -1404,7 +1404,7 @@ static void s62_between_batches(void **unused)
 	/* Both vCPUs run on new tables; all the old ones are gone. */
 	for (struct page *page = mmu->pages.oldest; page; page = page->next)
 		assert_false(page_is_obsolete(mmu, page));
-	assert_ptr_equal(second->root, first->root);
+	assert_ptr_equal(second->own.root, first->own.root);
 	kit.vcpu = first;
 	resume(&kit, 2 * MEG * 30, W);
 	assert_clean(&kit);
@@ -1480,7 +1480,7 @@ static void s63_scoped_shadow(void **unused)
 			/* The table and the root. */
 			assert_int_equal(kit_stats(&kit).mmu_shadow_zapped, zapped + 2);
 		} else {
-			assert_true(page_is_obsolete(&kit.vm->mmu, kit.vcpu->root));
+			assert_true(page_is_obsolete(&kit.vm->mmu, kit.vcpu->own.root));
 		}
 		load(&kit);
 		assert_int_equal(touch(&kit, 100 * PAGE, R).verdict, UMBRA_MMIO);
@@ -1526,7 +1526,7 @@ static void shrink(void **unused)
 		resume(&kit, GVA, W);
 		umbra_vm_shrink(kit.vm, ~0ull);
 		assert_int_equal(kit_stats(&kit).mmu_shadow_pages, 1); /* the root */
-		assert_false(page_is_obsolete(&kit.vm->mmu, kit.vcpu->root));
+		assert_false(page_is_obsolete(&kit.vm->mmu, kit.vcpu->own.root));
 		assert_int_equal(umbra_vm_shrink(kit.vm, 1), 0);
 		assert_clean(&kit);
 		resume(&kit, GVA, W);
@@ -1558,9 +1558,9 @@ static void s44_unprotect(void **unused)
 	assert_true(look(&kit, PD).acc & ACC_WRITE);
 	/* A root: the vCPU gets a new one. */
 	assert_true(umbra_vm_unprotect(kit.vm, (umbra_gpa){PML4_B}));
-	assert_true(page_is_obsolete(&kit.vm->mmu, kit.vcpu->root));
+	assert_true(page_is_obsolete(&kit.vm->mmu, kit.vcpu->own.root));
 	load(&kit);
-	assert_false(page_is_obsolete(&kit.vm->mmu, kit.vcpu->root));
+	assert_false(page_is_obsolete(&kit.vm->mmu, kit.vcpu->own.root));
 	resume(&kit, GVA, W);
 	assert_clean(&kit);
 	kit_close(&kit);

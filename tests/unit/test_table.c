@@ -134,7 +134,7 @@ static void trace(void **unused)
 	posix_set_calls(kit.host, &calls);
 	memset(last, 0, sizeof(last));
 	assert_int_equal(umbra_vcpu_load(kit.vcpu, &root), UMBRA_OK);
-	page = kit.vcpu->root;
+	page = kit.vcpu->own.root;
 	expect_trace(UMBRA_TRACE_ROOT, page->hpa.v, page->role.word, 0, 0);
 	for (unsigned i = 0; i < 3; i++)
 		resume(&kit, 2 * MEG + i * PAGE, W);
@@ -225,8 +225,8 @@ static void orphans(void **unused)
 		resume(&kit, 4 * MEG, W);
 		assert_int_equal(kit_stats(&kit).mmu_shadow_pages, 5);
 		umbra_host_lock(mmu->host, UMBRA_LOCK_MMU, true);
-		assert_true(table_clear(&edit, (struct table_at){kit.vcpu->root, 0}));
-		assert_false(table_clear(&edit, (struct table_at){kit.vcpu->root, 0}));
+		assert_true(table_clear(&edit, (struct table_at){kit.vcpu->own.root, 0}));
+		assert_false(table_clear(&edit, (struct table_at){kit.vcpu->own.root, 0}));
 		tlb_commit(mmu, &edit.tlb);
 		umbra_host_unlock(mmu->host, UMBRA_LOCK_MMU, true);
 		assert_int_equal(kit_stats(&kit).mmu_shadow_pages, 1);

@@ -207,7 +207,7 @@ static void illegal_registers(void **unused)
 	for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		assert_int_equal(umbra_vcpu_set_regs(kit.vcpu, &bad[i], true), UMBRA_EINVAL);
 		assert_memory_equal(umbra_vcpu_regs(kit.vcpu), &long_mode, sizeof(long_mode));
-		assert_non_null(kit.vcpu->root);
+		assert_non_null(kit.vcpu->own.root);
 	}
 	/* H-20: PDPTEs with reserved bits, and outside memory. */
 	regs.efer = 0;
