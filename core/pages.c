@@ -293,7 +293,8 @@ void pages_set_unsync(struct mmu *mmu, struct page *page)
 {
 	MMU_BUG_ON(mmu, page->unsync || mmu->pages.unsync_count == PAGES_UNSYNC_MAX);
 	page->unsync = 1;
-	mmu->pages.unsync_epoch[mmu->pages.unsync_count] = __atomic_load_n(&mmu->pages.epoch, __ATOMIC_ACQUIRE);
+	/* When it got its last entry is not known better than that. */
+	mmu->pages.unsync_epoch[mmu->pages.unsync_count] = mmu->pages.filled_epoch;
 	mmu->pages.unsync[mmu->pages.unsync_count++] = page;
 }
 
@@ -307,9 +308,15 @@ static unsigned unsync_index(const struct pages *pages, const struct page *page)
 	return at;
 }
 
-void pages_stamp_unsync(struct mmu *mmu, const struct page *page)
+void pages_stamp(struct mmu *mmu, const struct page *page)
 {
-	mmu->pages.unsync_epoch[unsync_index(&mmu->pages, page)] = __atomic_load_n(&mmu->pages.epoch, __ATOMIC_ACQUIRE);
+	struct pages *pages = &mmu->pages;
+	uint64_t epoch = __atomic_load_n(&pages->epoch, __ATOMIC_ACQUIRE);
+
+	if (page->unsync)
+		pages->unsync_epoch[unsync_index(pages, page)] = epoch;
+	else
+		pages->filled_epoch = epoch;
 }
 
 uint64_t pages_end_epoch(struct mmu *mmu)

@@ -65,10 +65,13 @@ struct pages {
 	void *slabs; /* carved up for descriptors and blocks */
 	/** All unsync pages, in no order. */
 	struct page *unsync[PAGES_UNSYNC_MAX];
-	/** Epoch in which each of them last got an entry, or became reachable another way. */
+	/** Epoch in which each of them last got an entry, or became reachable another way;
+	 * or a later one. */
 	uint64_t unsync_epoch[PAGES_UNSYNC_MAX];
 	/** Ends when a vCPU leaves a root that it keeps (pages_end_epoch). */
 	uint64_t epoch;
+	/** In which any mirror that is not unsync last got an entry, or any was linked. */
+	uint64_t filled_epoch;
 	unsigned unsync_count;
 	uint64_t count; /* living pages */
 	uint64_t slab_count, word_count;
@@ -117,8 +120,8 @@ struct page *pages_new(struct mmu *mmu, struct reserve *reserve, umbra_hpa table
 		       union role role, bool hash);
 /** pages_set_unsync - mark and list @page; there is room. */
 void pages_set_unsync(struct mmu *mmu, struct page *page);
-/** pages_stamp_unsync - @page, which is unsync, has more to offer than it had. */
-void pages_stamp_unsync(struct mmu *mmu, const struct page *page);
+/** pages_stamp - the mirror @page has more to offer than it had. */
+void pages_stamp(struct mmu *mmu, const struct page *page);
 /** pages_end_epoch - the epoch that ends now; what is stamped from here on is newer. */
 uint64_t pages_end_epoch(struct mmu *mmu);
 /** pages_clear_unsync - if it is. */

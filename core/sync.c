@@ -16,9 +16,10 @@
  * never added: the fault that adds it sees to tables and D bits.
  *
  * A TLB of what vCPU and PCID, though? Of those for which the entry could be reached
- * when it was made. Each unsync page has the epoch in which it last got an entry, went
- * unsync, or was linked once more; a vCPU that returns to a root syncs what is newer
- * than its leaving (H-107). Entries that go, or lose rights, do no harm.
+ * when it was made. Each unsync page has the epoch in which it last got an entry or was
+ * linked once more; a vCPU that returns to a root syncs what is newer than its leaving
+ * (H-107). Of other mirrors only the latest such epoch of any is known, and given to
+ * those that go unsync. Entries that go, or lose rights, do no harm.
  *
  * Invariants: I-7, I-11, I-15 (unsync pages are level-1 mirrors and all their
  * ancestors are marked).
@@ -110,11 +111,10 @@ bool sync_release(struct mmu *mmu, umbra_gfn gfn)
 
 void sync_linked(struct mmu *mmu, struct page *parent, const struct page *child)
 {
+	/* Whoever has a root above it meets its entries here for the first time. */
+	pages_stamp(mmu, child);
 	if (!child->unsync && !child->unsync_below)
 		return;
-	/* Whoever has a root above it meets its entries here for the first time. */
-	if (child->unsync)
-		pages_stamp_unsync(mmu, child);
 	parent->unsync_below = 1;
 	mark_parents(mmu, parent);
 }

@@ -187,8 +187,8 @@ bool table_set(struct edit *edit, struct table_at at, uint64_t old, uint64_t new
 		uint64_t *kept = &page_words(mmu, at.page)[at.index];
 
 		/* Not what some vCPU may have seen here before. */
-		if (at.page->unsync && (*kept != word || !entry_is_present(&mmu->kind, old)))
-			pages_stamp_unsync(mmu, at.page);
+		if (*kept != word || !entry_is_present(&mmu->kind, old))
+			pages_stamp(mmu, at.page);
 		*kept = word;
 	}
 	if (!same_target(mmu, old, new, level))

@@ -19,7 +19,7 @@ static const struct {
 	unsigned top;
 	bool ept;
 } kinds[KINDS] = {
-	{"2-level", 2, false}, {"PAE", 3, false},    {"4-level", 4, false},
+	{"2-level", 2, false}, {"PAE", 3, false},  {"4-level", 4, false},
 	{"5-level", 5, false}, {"EPT 4", 4, true}, {"EPT 5", 5, true},
 };
 
@@ -41,8 +41,7 @@ static uint64_t leaf_bits(const struct nest *nest, unsigned rights)
 	if (kinds[nest->kind].ept)
 		return rights | 6u << 3 | 1u << 10;
 	/* P, W, U, A, D */
-	return 0x65 | (rights & W_) |
-	       (rights & X_ || nest->kind == NPT_32 ? 0 : 1ull << 63);
+	return 0x65 | (rights & W_) | (rights & X_ || nest->kind == NPT_32 ? 0 : 1ull << 63);
 }
 
 static uint64_t entry_at(const struct nest *nest, unsigned level, uint64_t ngpa)
@@ -158,7 +157,7 @@ static void assert_maps(struct nest *nest, uint64_t ngpa, uint64_t gpa)
 }
 
 /* Every pair of formats that hardware has. */
-#define LEGAL(kind, levels)                                                       \
+#define LEGAL(kind, levels)                                                     \
 	(kinds[kind].ept ? (levels) >= 4 && !((levels) == 4 && (kind) == EPT_5) \
 			 : kinds[kind].top <= (levels) && !((levels) == 3 && (kind) >= NPT_4))
 
@@ -181,15 +180,16 @@ static void r30_roots_of_every_shape(void **state)
 			load(&nest, &root);
 			assert_true(root.nested && root.flush);
 			page = nest.kit.vcpu->nested.root;
-			assert_int_equal(page->role.level, kinds[kind].ept ? kinds[kind].top : levels);
+			assert_int_equal(page->role.level,
+					 kinds[kind].ept ? kinds[kind].top : levels);
 			assert_int_equal(page->role.promoted, page->role.level > kinds[kind].top);
 			assert_int_equal(page->role.pae_root, page->role.level == 3);
 			assert_int_equal(page->gfn, TABLE(kinds[kind].top) >> 12);
 			assert_int_equal(page->role.pae_offset, kind == NPT_PAE ? 3 : 0);
 			assert_int_equal(root.pointer & ~0xfffull, page->hpa.v);
 			if (kinds[kind].ept)
-				assert_int_equal(root.pointer & 0xfff,
-						 0x46 | (kinds[kind].top - 1) << 3);
+				assert_int_equal(root.pointer & 0xfff, 0x46 | (kinds[kind].top - 1)
+										       << 3);
 			for (unsigned k = 0; k < 8; k++) {
 				resume(&nest.kit, NGPA + k * 4096ull, UMBRA_ACCESS_WRITE);
 				assert_maps(&nest, NGPA + k * 4096ull, DATA + k * 4096ull);
@@ -283,13 +283,13 @@ static void n8_npf_code(void **state)
 	static const struct {
 		uint64_t entry, hardware, want;
 	} rows[] = {
-		{0, 0x100000004, 0x100000004},		   /* read, not present */
-		{0, 0x100000006, 0x100000006},		   /* write */
-		{0, 0x100000014, 0x100000014},		   /* fetch */
-		{0, 0x200000006, 0x200000006},		   /* a table of L2's */
-		{DATA | 3, 0x100000004, 0x100000005},	   /* not the user's */
-		{DATA | 5, 0x100000006, 0x100000007},	   /* read only */
-		{DATA | 5, 0x200000006, 0x200000007},	   /* ... with a table of L2's in it */
+		{0, 0x100000004, 0x100000004}, /* read, not present */
+		{0, 0x100000006, 0x100000006}, /* write */
+		{0, 0x100000014, 0x100000014}, /* fetch */
+		{0, 0x200000006, 0x200000006}, /* a table of L2's */
+		{DATA | 3, 0x100000004, 0x100000005}, /* not the user's */
+		{DATA | 5, 0x100000006, 0x100000007}, /* read only */
+		{DATA | 5, 0x200000006, 0x200000007}, /* ... with a table of L2's in it */
 		{DATA | 7 | 1ull << 63, 0x100000014, 0x100000015},
 		{DATA | 7 | 1ull << 50, 0x100000004, 0x10000000d}, /* reserved */
 	};
@@ -322,13 +322,13 @@ static void n6_ept_qualification(void **state)
 	} rows[] = {
 		{0, 0x181, 0x181}, /* not present */
 		{0, 0xa81, 0x081 | 0xa00},
-		{DATA | 0x31, 0x182, 0x18a},  /* R: write */
-		{DATA | 0x33, 0x184, 0x19c},  /* RW: fetch */
-		{DATA | 0x31, 0x083, 0x08b},  /* a table of L2's, A/D on */
+		{DATA | 0x31, 0x182, 0x18a}, /* R: write */
+		{DATA | 0x33, 0x184, 0x19c}, /* RW: fetch */
+		{DATA | 0x31, 0x083, 0x08b}, /* a table of L2's, A/D on */
 		{DATA | 0x31, 0x2182, 0x218a}, /* shadow stack */
-		{DATA | 0x35, 0xf82, 0xfaa},   /* advanced bits are the hardware's */
-		{DATA | 0x32, 0x181, 0},       /* W only: misconfiguration (E-4) */
-		{DATA | 0x11, 0x181, 0},       /* memory type 2 */
+		{DATA | 0x35, 0xf82, 0xfaa}, /* advanced bits are the hardware's */
+		{DATA | 0x32, 0x181, 0}, /* W only: misconfiguration (E-4) */
+		{DATA | 0x11, 0x181, 0}, /* memory type 2 */
 		{DATA | 0x37 | 1ull << 50, 0x181, 0},
 	};
 
@@ -368,8 +368,8 @@ static void n9_page_faults_by_intercept(void **state)
 		uint64_t code;
 		bool to_l1;
 	} rows[] = {
-		{false, 0, 0, 6, false}, {true, 0, 0, 6, true},	 {true, 4, 4, 6, true},
-		{true, 4, 4, 2, false},	 {false, 4, 4, 2, true}, {false, 4, 4, 6, false},
+		{false, 0, 0, 6, false}, {true, 0, 0, 6, true},  {true, 4, 4, 6, true},
+		{true, 4, 4, 2, false},  {false, 4, 4, 2, true}, {false, 4, 4, 6, false},
 	};
 	struct nest nest;
 
