@@ -58,7 +58,7 @@ struct result {
 	uint64_t gpa, hpa;
 };
 
-#define RESULT_MAX 64
+#define RESULT_MAX 256
 struct result_set {
 	unsigned count;
 	struct result r[RESULT_MAX];
