@@ -39,6 +39,9 @@ int bench_tdp(void (*emit)(const struct bench_result *, void *), void *arg, doub
 /** bench_shadow - the usual events of shadow paging; see shadow.c. As bench_walk. */
 int bench_shadow(void (*emit)(const struct bench_result *, void *), void *arg, double seconds);
 
+/** bench_nested - the usual events of a guest that is a hypervisor; see nested.c. As bench_walk. */
+int bench_nested(void (*emit)(const struct bench_result *, void *), void *arg, double seconds);
+
 #ifdef __cplusplus
 }
 #endif

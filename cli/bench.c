@@ -21,10 +21,9 @@ struct group {
 };
 
 static const struct group groups[] = {
-	{"walk", true, bench_walk},
-	{"walk-stream", false, bench_walk_stream},
-	{"tdp", true, bench_tdp},
-	{"shadow", true, bench_shadow},
+	{"walk", true, bench_walk},     {"walk-stream", false, bench_walk_stream},
+	{"tdp", true, bench_tdp},       {"shadow", true, bench_shadow},
+	{"nested", true, bench_nested},
 };
 #define GROUPS (sizeof(groups) / sizeof(groups[0]))
 
@@ -66,7 +65,7 @@ static enum cli_status check_names(const struct args_spec *spec)
 		if (!known)
 			return cli_error(CLI_USAGE,
 					 "bench: no benchmark '%s'; there are: walk, walk-stream, "
-					 "tdp, shadow",
+					 "tdp, shadow, nested",
 					 spec->rest[i]);
 	}
 	return CLI_OK;
@@ -92,9 +91,11 @@ int cmd_bench(int argc, char **argv)
 		.summary = "Time operations against a reference in the same run.",
 		.details =
 			"NAME is walk, walk-stream (walks that do not wait for each other), tdp\n"
-			"(first touch of a page) or shadow (first touch, INVLPG, MOV CR3, sync);\n"
-			"without one, all but walk-stream run. Each figure is the fastest of\n"
-			"many samples, warm; ratio is its distance from the reference's.",
+			"(first touch of a page), shadow (first touch, INVLPG, MOV CR3, sync) or\n"
+			"nested (first touch, VMRUN and VM entry, INVEPT, of guests that are\n"
+			"hypervisors); without one, all but walk-stream run. Each figure is the\n"
+			"fastest of many samples, warm; ratio is its distance from the "
+			"reference's.",
 		.groups = {{own, 1}, {common_args, COMMON_OPTION_COUNT}},
 		.rest_many = true,
 	};
