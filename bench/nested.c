@@ -23,17 +23,22 @@
 #define PD(n) (ROOT + (2 + (n)) * 4096ull)
 #define PT(n) (ROOT + (8 + (n)) * 4096ull)
 
-#define INTEL                                                                                  \
+#define INTEL                                                                                    \
 	(UMBRA_CPU_EPT_AD | UMBRA_CPU_EPT_2M | UMBRA_CPU_EPT_1G | UMBRA_CPU_NX | UMBRA_CPU_PAE | \
 	 UMBRA_CPU_LM | UMBRA_CPU_EPT_ADVINFO)
-#define AMD \
-	(UMBRA_CPU_NX | UMBRA_CPU_PAE | UMBRA_CPU_LM | UMBRA_CPU_1G | UMBRA_CPU_PDPTE_MEMORY)
+#define AMD (UMBRA_CPU_NX | UMBRA_CPU_PAE | UMBRA_CPU_LM | UMBRA_CPU_1G | UMBRA_CPU_PDPTE_MEMORY)
 
 static const struct umbra_vm_config config[] = {
-	{.cpu = {UMBRA_VENDOR_INTEL, 46, INTEL}, .paging = UMBRA_PAGING_EPT, .levels = 4,
-	 .layout = UMBRA_LAYOUT_7_3, .page_level = 1},
-	{.cpu = {UMBRA_VENDOR_AMD, 46, AMD}, .paging = UMBRA_PAGING_NPT, .levels = 4,
-	 .layout = UMBRA_LAYOUT_7_3, .page_level = 1},
+	{.cpu = {UMBRA_VENDOR_INTEL, 46, INTEL},
+	 .paging = UMBRA_PAGING_EPT,
+	 .levels = 4,
+	 .layout = UMBRA_LAYOUT_7_3,
+	 .page_level = 1},
+	{.cpu = {UMBRA_VENDOR_AMD, 46, AMD},
+	 .paging = UMBRA_PAGING_NPT,
+	 .levels = 4,
+	 .layout = UMBRA_LAYOUT_7_3,
+	 .page_level = 1},
 };
 
 /* What the samples below have mapped. */
@@ -220,8 +225,7 @@ static const struct job jobs[] = {
 /* So much and no more is mapped. */
 static bool prepare(struct nest *nest, unsigned mapped)
 {
-	return rig_restart(&nest->rig) && enter(nest) && touch(nest, 0, mapped) &&
-	       leave(nest);
+	return rig_restart(&nest->rig) && enter(nest) && touch(nest, 0, mapped) && leave(nest);
 }
 
 int bench_nested(void (*emit)(const struct bench_result *, void *), void *arg, double seconds)
@@ -239,7 +243,7 @@ int bench_nested(void (*emit)(const struct bench_result *, void *), void *arg, d
 
 			if (prepare(&nest, jobs[i].mapped) &&
 			    rig_compare(&nest.rig, jobs[i].sample, &tdp, tdp_touch,
-					    seconds / (2 * JOBS), &result))
+					seconds / (2 * JOBS), &result))
 				emit(&result, arg);
 			else
 				error = EIO;

@@ -60,7 +60,7 @@ bool rig_restart(struct rig *m)
 }
 
 bool rig_compare(struct rig *m, rig_sample *sample, struct rig *reference,
-		     rig_sample *reference_sample, double seconds, struct bench_result *result)
+		 rig_sample *reference_sample, double seconds, struct bench_result *result)
 {
 	double until = rig_now() + seconds * 1e9;
 

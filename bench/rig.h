@@ -39,6 +39,6 @@ typedef double rig_sample(struct rig *m);
  */
 struct bench_result;
 bool rig_compare(struct rig *m, rig_sample *sample, struct rig *reference,
-		     rig_sample *reference_sample, double seconds, struct bench_result *result);
+		 rig_sample *reference_sample, double seconds, struct bench_result *result);
 
 #endif

@@ -36,6 +36,8 @@ struct mmu {
 	bool tracking;
 	/** Do not fill neighbours of a fault. */
 	bool no_prefetch;
+	/** Walks of L2's tables are writes to L1's EPT, always. */
+	bool kvm_nested_walks;
 	/** Of pages made now; changing it makes all others obsolete (S-62). */
 	uint8_t generation;
 	uint32_t page_limit;

@@ -58,8 +58,11 @@ static void bind_nested(struct umbra_vcpu *vcpu, const struct format *format, ui
 	struct mode *mode = &vcpu->nested_mode;
 
 	/* VMRUN after VMRUN it is the same. */
-	if (mode->format != format || mode->flags != flags)
+	if (mode->format != format || mode->flags != flags) {
 		mode_bind(mode, format, flags, vcpu->cpu.maxphyaddr);
+		if (vcpu->vm->mmu.kvm_nested_walks)
+			mode->stage2.table_read = mode->stage2.table_update;
+	}
 	vcpu->nested_space.mode = mode;
 	vcpu->nested_space.root = vcpu->state.pointer;
 }
@@ -315,6 +318,17 @@ enum umbra_status umbra_vcpu_vmfunc(struct umbra_vcpu *vcpu, uint32_t index)
 
 /* ---- faults of L2 ---- */
 
+/* Names for what the mode of L1's tables has: to whom they may be executable. */
+static bool nested_mbec_enabled(const struct umbra_vcpu *vcpu)
+{
+	return vcpu->nested_mode.flags & MODE_MBEC;
+}
+
+static bool nested_gmet_enabled(const struct umbra_vcpu *vcpu)
+{
+	return vcpu->nested_mode.flags & MODE_GMET;
+}
+
 /* MBEC: are the guest's tables a user's all the way (H-75)? Hardware with advanced exit
  * information says so, others leave it to be looked up. */
 static bool user_address(struct umbra_vcpu *vcpu, const struct umbra_event *event)
@@ -337,7 +351,7 @@ static unsigned ept_access(struct umbra_vcpu *vcpu, const struct umbra_event *ev
 		return UMBRA_ACCESS_WRITE;
 	if (!(event->code & UMBRA_EPTQ_FETCH))
 		return UMBRA_ACCESS_READ;
-	if (vcpu->nested_mode.flags & MODE_MBEC && user_address(vcpu, event))
+	if (nested_mbec_enabled(vcpu) && user_address(vcpu, event))
 		return UMBRA_ACCESS_FETCH | UMBRA_ACCESS_USER;
 	return UMBRA_ACCESS_FETCH;
 }
@@ -351,7 +365,7 @@ static unsigned npt_access(const struct umbra_vcpu *vcpu, const struct umbra_exi
 		return access | UMBRA_ACCESS_WRITE;
 	if (!(exit->event.code & UMBRA_PF_I))
 		return access;
-	if (vcpu->nested_mode.flags & MODE_GMET && exit->cpl != 3)
+	if (nested_gmet_enabled(vcpu) && exit->cpl != 3)
 		access = 0;
 	return access | UMBRA_ACCESS_FETCH;
 }

@@ -197,11 +197,13 @@ static enum umbra_status read_pdptes(struct umbra_vcpu *vcpu, struct umbra_regs 
 	struct walk walked;
 
 	if (vcpu_is_nested(vcpu)) {
+		const unsigned access =
+			vcpu->vm->mmu.kvm_nested_walks ? UMBRA_ACCESS_WRITE : UMBRA_ACCESS_READ;
 		enum walk_end end;
 
 		umbra_host_read_begin(vcpu->vm->mmu.host);
 		vcpu_renew_window(vcpu);
-		end = walk(&vcpu->nested_space, table.v, UMBRA_ACCESS_READ, 0, &walked);
+		end = walk(&vcpu->nested_space, table.v, access, 0, &walked);
 		umbra_host_read_end(vcpu->vm->mmu.host);
 		if (end != WALK_OK)
 			return UMBRA_EFAULT;

@@ -113,6 +113,7 @@ static void mmu_set_up(struct mmu *mmu, const struct umbra_vm_config *config)
 	mmu->trace = config->trace;
 	mmu->page_limit = config->page_limit;
 	mmu->no_prefetch = config->no_prefetch;
+	mmu->kvm_nested_walks = config->kvm_nested_walks;
 	mmu->mirrors = config->paging == UMBRA_PAGING_SHADOW;
 	mmu->direct_acc = ACC_ALL;
 	/* GMET: what supervisor code may execute must not have U (P-8). */

@@ -89,6 +89,10 @@ struct umbra_vm_config {
 	bool slot_zap_all;
 	/** Shadow paging: map only what faulted, not its neighbours (S-9). */
 	bool no_prefetch;
+	/** Software walks of L2's tables, and loads of its PDPTEs, need W in L1's EPT even if
+	 * EPTP.6 is clear and nothing is to be set, as in KVM (E-8, O-9). The manual asks
+	 * for R only (H-74), and so does hardware, whatever this says. */
+	bool kvm_nested_walks;
 	/** Call umbra_host_trace. */
 	bool trace;
 };

@@ -600,6 +600,48 @@ static void n11_vmfunc(void **state)
 	kit_close(&nest.kit);
 }
 
+/* E-8: L1's EPT without A/D lets L2's tables be read only; KVM's walker wants W as well. */
+static void e8_tables_of_l2_in_read_only_pages(void **state)
+{
+	(void)state;
+	for (unsigned kvm = 0; kvm < 2; kvm++) {
+		struct umbra_vm_config config = kit_config(UMBRA_PAGING_EPT);
+		const uint64_t cr3 = NGPA, next = NGPA + 4096;
+		struct umbra_translation t;
+		struct umbra_regs regs;
+		struct nest nest;
+
+		config.kvm_nested_walks = kvm;
+		nest_config(&nest, EPT_4, &config);
+		nest.state.pointer &= ~(1ull << 6);
+		for (unsigned k = 0; k < 2; k++)
+			put(&nest, entry_at(&nest, 1, NGPA + k * 4096ull),
+			    (DATA + k * 4096ull) | leaf_bits(&nest, R_));
+		/* L2's tables: one page as root, PDPT and PD, another below; A and D set. */
+		put64(&nest.kit, DATA, cr3 | 0x67);
+		put64(&nest.kit, DATA + 8, next | 0x67);
+		put64(&nest.kit, DATA + 4096, (NGPA + 0x2000) | 0x67);
+		nest.state.regs = host_regs(NPT_4);
+		nest.state.regs.cr3 = cr3;
+		enter(&nest);
+		assert_int_equal(umbra_vcpu_translate(nest.kit.vcpu, (umbra_gva){1ull << 21},
+						      UMBRA_ACCESS_READ, true, &t),
+				 UMBRA_OK);
+		assert_int_equal(t.event.kind, kvm ? UMBRA_EVENT_EPT_VIOLATION : UMBRA_EVENT_NONE);
+		assert_int_equal(umbra_vcpu_exits_to_l1(nest.kit.vcpu, &t.event), kvm);
+		if (!kvm)
+			assert_int_equal(t.gpa.v, DATA + 0x2000);
+		/* PDPTEs, loaded as data. */
+		put64(&nest.kit, DATA, 0);
+		put64(&nest.kit, DATA + 8, 0);
+		regs = host_regs(NPT_PAE);
+		regs.cr3 = cr3;
+		assert_int_equal(umbra_vcpu_set_regs(nest.kit.vcpu, &regs, true),
+				 kvm ? UMBRA_EFAULT : UMBRA_OK);
+		kit_close(&nest.kit);
+	}
+}
+
 /* ---- errors ---- */
 
 static void enter_refuses(struct nest *nest, const struct umbra_nested *state,
@@ -700,6 +742,7 @@ int main(void)
 		cmocka_unit_test(g38_clean_pages_of_l1),
 		cmocka_unit_test(n12_pml),
 		cmocka_unit_test(n11_vmfunc),
+		cmocka_unit_test(e8_tables_of_l2_in_read_only_pages),
 		cmocka_unit_test(errors_change_nothing),
 		cmocka_unit_test(invalidations_check_operands),
 	};
