@@ -108,6 +108,8 @@ void lab_free(struct lab *lab)
 	model_cpu_free(lab->bare);
 	if (lab->bare_mem)
 		model_mem_free(lab->bare_mem);
+	for (unsigned i = 0; i < LAB_MEMORY_MAX; i++)
+		free(lab->noted[i]);
 	free(lab);
 }
 
@@ -201,20 +203,23 @@ static void bare_access(struct lab *lab, const struct lab_access *access, struct
 	const uint8_t *data = access->data;
 
 	model_access(lab->bare, &a, &outcome);
-	side->end = outcome.event.kind == UMBRA_EVENT_NONE ? LAB_DONE : LAB_EXCEPTION;
-	side->event = outcome.event;
-	if (side->end != LAB_DONE)
+	if (outcome.event.kind != UMBRA_EVENT_NONE) {
+		nested_bare_took(lab, &outcome.event, side);
+		side->code_defined = outcome.code_defined;
 		return;
+	}
 	side->piece_count = outcome.piece_count;
 	for (unsigned i = 0; i < outcome.piece_count; i++) {
 		const struct model_piece *piece = &outcome.piece[i];
-		enum lab_place place = lab_place_of(lab, piece->gpa, NULL);
+		/* Nothing is under L1: what its EPT or NPT gives is a place in memory. */
+		umbra_gpa gpa = {piece->hpa.v};
+		enum lab_place place = lab_place_of(lab, gpa, NULL);
 
-		side->piece[i] = (struct lab_piece){piece->gpa, piece->size, place};
+		side->piece[i] = (struct lab_piece){gpa, piece->size, place};
 		if (a.data || !data)
 			continue;
 		if (place == LAB_RAM)
-			memcpy(lab_bytes(lab, piece->gpa), data, piece->size);
+			memcpy(lab_bytes(lab, gpa), data, piece->size);
 		data += piece->size;
 	}
 }
@@ -224,7 +229,7 @@ static void bare_access(struct lab *lab, const struct lab_access *access, struct
 bool lab_access(struct lab *lab, const struct lab_access *access, struct lab_side *bare)
 {
 	struct lab_side right = {0}, umbra = {0};
-	bool mmio = false;
+	bool mmio = false, same;
 
 	lab->counts.accesses++;
 	lab->at = &lab->cpu[lab->cpu_count > 1 ? random_below(&lab->random, lab->cpu_count) : 0];
@@ -237,16 +242,19 @@ bool lab_access(struct lab *lab, const struct lab_access *access, struct lab_sid
 			(right.piece[i].place == LAB_ROM && access->access & UMBRA_ACCESS_WRITE);
 	if (right.end == LAB_EXCEPTION)
 		lab->counts.exceptions++;
+	else if (right.end == LAB_EXIT_L1)
+		lab->counts.exits_to_l1++;
 	else if (mmio)
 		lab->counts.mmio++;
 	else
 		lab->counts.completed++;
 	if (bare)
 		*bare = right;
-	return compare_sides(lab, "access", access, &right, &umbra);
+	same = compare_sides(lab, "access", access, &right, &umbra);
+	return nested_compare(lab, access) && same;
 }
 
-static bool refused_both(struct lab *lab, bool bare, bool umbra, bool *refused)
+bool lab_refused_both(struct lab *lab, bool bare, bool umbra, bool *refused)
 {
 	static const struct lab_access none = {0};
 	const struct lab_side right = {.end = bare ? LAB_REFUSED : LAB_DONE};
@@ -259,21 +267,23 @@ static bool refused_both(struct lab *lab, bool bare, bool umbra, bool *refused)
 
 bool lab_set_regs(struct lab *lab, const struct umbra_regs *regs, bool load_pdptes, bool *refused)
 {
-	const struct model_state state = {
-		.regs = *regs,
-		.load_pdptes = load_pdptes,
-		.long_code = regs->efer & UMBRA_EFER_LMA,
-	};
-	const bool bare = model_enter(lab->bare, &state).kind != UMBRA_EVENT_NONE;
-	bool same = true;
+	struct model_state state = {.regs = *regs};
+	bool same = true, bare;
 
+	if (lab->in_l2) {
+		state = *model_state_of(lab->bare);
+		state.regs = *regs;
+	}
+	state.load_pdptes = load_pdptes;
+	state.long_code = regs->efer & UMBRA_EFER_LMA;
+	bare = model_enter(lab->bare, &state).kind != UMBRA_EVENT_NONE;
 	for (unsigned i = 0; i < lab->cpu_count; i++) {
 		enum umbra_status status;
 
 		lab->at = &lab->cpu[i];
 		status = umbra_vcpu_set_regs(lab->at->vcpu, regs, load_pdptes);
 		machine_forget(lab);
-		same = refused_both(lab, bare, status != UMBRA_OK, refused) && same;
+		same = lab_refused_both(lab, bare, status != UMBRA_OK, refused) && same;
 	}
 	if (!bare)
 		lab->long_code = state.long_code;
@@ -290,7 +300,7 @@ static struct umbra_event bare_mov(struct model_cpu *cpu, enum lab_register whic
 	}
 }
 
-/* The guest executes the instruction itself; PDPTE loads may exit. */
+/* The guest executes the instruction itself; PDPTE loads may exit, L2's to L1. */
 static bool tdp_mov(struct lab *lab, enum lab_register which, uint64_t value, struct lab_side *side)
 {
 	const struct lab_access none = {0};
@@ -314,7 +324,7 @@ static bool tdp_mov(struct lab *lab, enum lab_register which, uint64_t value, st
 			/* PDPTEs lie where no memory is: the embedder injects #GP. */
 			if (resolution.verdict == UMBRA_MMIO)
 				side->end = LAB_REFUSED;
-			return side->end == LAB_REFUSED;
+			return side->end == LAB_REFUSED || side->end == LAB_EXIT_L1;
 		}
 	}
 	side->end = LAB_NO_PROGRESS;
@@ -383,10 +393,13 @@ bool lab_mov(struct lab *lab, enum lab_register which, uint64_t value, bool *ref
 {
 	static const struct lab_access none = {0};
 	struct umbra_event event = bare_mov(lab->bare, which, value);
-	const struct lab_side right = {
-		.end = event.kind == UMBRA_EVENT_NONE ? LAB_DONE : LAB_REFUSED,
-	};
+	struct lab_side right = {.end = LAB_DONE};
 	bool same = true;
+
+	if (event.kind == UMBRA_EVENT_GP)
+		right.end = LAB_REFUSED;
+	else if (event.kind != UMBRA_EVENT_NONE)
+		nested_bare_took(lab, &event, &right);
 
 	for (unsigned i = 0; i < lab->cpu_count; i++) {
 		struct lab_side umbra = {0};
@@ -397,7 +410,7 @@ bool lab_mov(struct lab *lab, enum lab_register which, uint64_t value, bool *ref
 	}
 	lab->long_code = lab_regs(lab)->efer & UMBRA_EFER_LMA;
 	if (refused)
-		*refused = right.end == LAB_REFUSED;
+		*refused = right.end != LAB_DONE;
 	return same;
 }
 
@@ -420,7 +433,7 @@ bool lab_set_keys(struct lab *lab, uint32_t pkru, uint32_t pkrs)
 			lab->at->root.regs = model_state_of(lab->at->model)->regs;
 		}
 		lab->at->stale = true;
-		same = refused_both(lab, false, status != UMBRA_OK, NULL) && same;
+		same = lab_refused_both(lab, false, status != UMBRA_OK, NULL) && same;
 	}
 	return same;
 }
@@ -440,7 +453,7 @@ bool lab_invlpg(struct lab *lab, umbra_gva gva)
 		} else if (machine_enter(lab, &side)) {
 			model_invlpg(lab->at->model, gva);
 		} else {
-			same = refused_both(lab, false, true, NULL) && same;
+			same = lab_refused_both(lab, false, true, NULL) && same;
 		}
 	}
 	return same;
@@ -453,7 +466,7 @@ bool lab_device_write(struct lab *lab, umbra_gpa gpa, const void *bytes, size_t 
 
 	if (to && lab_place_of(lab, gpa, NULL) == LAB_RAM)
 		memcpy(to, bytes, size);
-	return refused_both(lab, !to, status != UMBRA_OK, NULL);
+	return lab_refused_both(lab, !to, status != UMBRA_OK, NULL);
 }
 
 bool lab_move(struct lab *lab, unsigned index)

@@ -83,7 +83,8 @@ struct lab_access {
 enum lab_end {
 	LAB_DONE, /* completed; piece[] and data say how */
 	LAB_EXCEPTION, /* the guest gets @event */
-	LAB_REFUSED, /* an instruction raised #GP */
+	LAB_REFUSED, /* an instruction raised #GP, or L1's failed (VMfail, exit 59) */
+	LAB_EXIT_L1, /* L2 exits to L1, which sees @event; L2 can still go on */
 	/* Only on the UMBRA side; all of them are findings: */
 	LAB_NO_PROGRESS, /* faulted again and again */
 	LAB_STATUS, /* umbra_* said @status */
@@ -103,6 +104,8 @@ struct lab_piece {
 struct lab_side {
 	enum lab_end end;
 	struct umbra_event event;
+	/** BARE, LAB_EXIT_L1: the bits of event.code that the manuals define. */
+	uint64_t code_defined;
 	enum umbra_status status;
 	const char *what;
 	unsigned piece_count;
@@ -115,12 +118,12 @@ struct lab_side {
 
 /** struct lab_difference - both outcomes, or two values of memory. */
 struct lab_difference {
-	/** "access", "memory", "instruction", "audit" */
+	/** "access", "memory", "instruction", "pml", "audit" */
 	const char *kind;
 	struct umbra_regs regs;
 	struct lab_access access;
 	struct lab_side bare, umbra;
-	/** memory: the place and its 8 bytes. audit: where, value, other. */
+	/** memory: the place and its 8 bytes. pml: the indexes. audit: where, value, other. */
 	umbra_gpa gpa;
 	uint64_t bare_value, umbra_value;
 	/** audit: the invariant. */
@@ -137,10 +140,10 @@ void lab_on_difference(struct lab *lab,
 
 /**
  * lab_set_regs - put the guest into this state, on both machines, with empty TLBs.
- * *refused: both refuse it (#GP). False: a difference.
+ * *refused: both refuse it (#GP). False: a difference. In L2: L2's registers.
  */
 bool lab_set_regs(struct lab *lab, const struct umbra_regs *regs, bool load_pdptes, bool *refused);
-/** lab_regs - the guest's registers (of the BARE machine). */
+/** lab_regs - the registers of whoever runs (on the BARE machine). */
 const struct umbra_regs *lab_regs(const struct lab *lab);
 
 /** lab_access - one access, by some CPU. @bare, if not NULL, gets the right outcome. False: a difference. */
@@ -151,6 +154,35 @@ enum lab_register { LAB_CR0, LAB_CR3, LAB_CR4, LAB_EFER };
 bool lab_mov(struct lab *lab, enum lab_register which, uint64_t value, bool *refused);
 bool lab_set_keys(struct lab *lab, uint32_t pkru, uint32_t pkrs);
 bool lab_invlpg(struct lab *lab, umbra_gva gva);
+
+/* ---- nested guests ----
+ *
+ * On the BARE machine L1 runs natively, and L2 on L1's own EPT or NPT. Accesses and
+ * instructions above are those of whoever runs. All return false for a difference. */
+
+/**
+ * lab_enter_nested - L1 executes VMLAUNCH, VMRESUME or VMRUN. *refused: both refuse the
+ * state, or this VM cannot show L1 such paging (EOPNOTSUPP).
+ */
+bool lab_enter_nested(struct lab *lab, const struct umbra_nested *state, bool *refused);
+/** lab_leave_nested - VM exit for whatever reason; nothing happens while L1 runs. */
+bool lab_leave_nested(struct lab *lab);
+bool lab_in_l2(const struct lab *lab);
+/** lab_nested - what L1 sees in its VMCS or VMCB now, as the BARE machine has it. */
+void lab_nested(const struct lab *lab, struct umbra_nested *state);
+/* Instructions of L1; *refused: VMfail. */
+bool lab_invept(struct lab *lab, unsigned type, uint64_t eptp, bool *refused);
+bool lab_invvpid(struct lab *lab, unsigned type, uint16_t vpid, umbra_gva gva, bool *refused);
+bool lab_invlpga(struct lab *lab, umbra_gva gva, uint32_t asid);
+/** lab_vmfunc - L2 executes VMFUNC 0. *refused: exit 59. */
+bool lab_vmfunc(struct lab *lab, uint32_t index, bool *refused);
+
+/**
+ * lab_note_tables - somebody's page tables lie in [base, base + size): a CPU that
+ * speculates may set Accessed bits there. Needed for L2's tables on L1's EPT or NPT;
+ * others are found by themselves while they are in use.
+ */
+void lab_note_tables(struct lab *lab, umbra_gpa base, uint64_t size);
 
 /** lab_device_write - DMA: @size bytes to @gpa on both machines, around the CPU. */
 bool lab_device_write(struct lab *lab, umbra_gpa gpa, const void *bytes, size_t size);
@@ -172,7 +204,7 @@ uint64_t lab_audit(struct lab *lab);
 /* ---- looking ---- */
 
 struct lab_counts {
-	uint64_t accesses, completed, mmio, exceptions;
+	uint64_t accesses, completed, mmio, exceptions, exits_to_l1;
 	/** Exits to Umbra by kind, and its verdicts. */
 	uint64_t exits[UMBRA_EVENT_KINDS], verdicts[UMBRA_VERDICT_COUNT];
 	/** VM entries, flushes that Umbra asked for (all kinds). */

@@ -10,15 +10,19 @@
  *
  * Flushes are those of a real embedder and no more, so that a hostile CPU shows
  * what Umbra forgot to ask for:
- *	umbra_host_flush   EPT: INVEPT of the EPTP in use; AMD: TLB_CONTROL 3 at
- *	                   the next VMRUN; shadow on Intel: INVVPID of the VPID
- *	root.flush         the same
- * With several CPUs umbra_host_flush reaches all, and umbra_host_kick is what makes
- * another one load its root again. An entry by itself flushes nothing (VPID and ASID are in use). Entering is
- * left out where it could change nothing.
+ *	umbra_host_flush   all tags. EPT: INVEPT of all EPTPs; AMD: TLB_CONTROL 3 at
+ *	                   each tag's next VMRUN; shadow on Intel: INVVPID of all
+ *	root.flush         the tag that is entered. EPT: INVVPID of it and INVEPT of
+ *	                   the EPTP; the rest as above
+ * L1 and L2 have a tag each. With several CPUs umbra_host_flush reaches all, and
+ * umbra_host_kick is what makes another one load its root again. An entry by itself
+ * flushes nothing (VPID and ASID are in use). Entering is left out where it could
+ * change nothing.
  *
  * MMIO and EMULATE are completed as an instruction emulator would: translate
- * every piece with umbra_vcpu_translate, then read and write by umbra_vm_*.
+ * every piece with umbra_vcpu_translate, then read and write by umbra_vm_*. What
+ * the hardware's own walk of a guest table wrote to a mirrored page is no
+ * instruction: the page is unprotected, and the guest goes on.
  *
  * Invariants: the CPU never runs with a root older than the last
  * umbra_vcpu_load that Umbra's answers made necessary; at most LAB_ROUNDS
@@ -38,13 +42,26 @@ static void flush_cpu(struct lab *lab, struct lab_cpu *cpu)
 	if (!cpu->entered)
 		return;
 	if (lab->config.cpu.vendor == UMBRA_VENDOR_AMD) {
-		cpu->tlb_control = 3;
+		cpu->tlb_control[LAB_TAG] = cpu->tlb_control[LAB_TAG_L2] = 3;
 		cpu->stale = true;
 	} else if (lab->config.paging == UMBRA_PAGING_EPT) {
-		model_invept(cpu->model, 1, cpu->root.pointer);
+		model_invept(cpu->model, 2, 0);
 	} else {
-		model_invvpid(cpu->model, 1, LAB_TAG, (umbra_gva){0});
+		model_invvpid(cpu->model, 2, 0, (umbra_gva){0});
 	}
+}
+
+/* What umbra_vcpu_load asks for the root that it gave. */
+static void flush_tag(struct lab *lab, struct lab_cpu *cpu, uint16_t tag)
+{
+	lab->counts.flushes++;
+	if (lab->config.cpu.vendor == UMBRA_VENDOR_AMD) {
+		cpu->tlb_control[tag] = 3;
+		return;
+	}
+	model_invvpid(cpu->model, 1, tag, (umbra_gva){0});
+	if (lab->config.paging == UMBRA_PAGING_EPT)
+		model_invept(cpu->model, 1, cpu->root.pointer);
 }
 
 static void on_flush(void *context, const struct umbra_flush *flush)
@@ -75,10 +92,12 @@ static void on_bug(void *context, const char *file, int line, const char *what)
 
 void machine_forget(struct lab *lab)
 {
+	const uint16_t tag = lab->in_l2 ? LAB_TAG_L2 : LAB_TAG;
+
 	if (lab->config.cpu.vendor == UMBRA_VENDOR_AMD)
-		lab->at->tlb_control = 3;
+		lab->at->tlb_control[tag] = 3;
 	else if (lab_is_tdp(lab))
-		model_invvpid(lab->at->model, 1, LAB_TAG, (umbra_gva){0});
+		model_invvpid(lab->at->model, 1, tag, (umbra_gva){0});
 	lab->at->stale = true;
 }
 
@@ -271,7 +290,9 @@ bool machine_move(struct lab *lab, unsigned index, struct lab_side *side)
 
 static bool same_root(const struct umbra_root *a, const struct umbra_root *b)
 {
-	return a->pointer == b->pointer && !memcmp(&a->regs, &b->regs, sizeof(a->regs)) &&
+	return a->pointer == b->pointer && a->nested == b->nested &&
+	       a->exec_by_mode == b->exec_by_mode && a->readonly_tables == b->readonly_tables &&
+	       !memcmp(&a->regs, &b->regs, sizeof(a->regs)) &&
 	       !memcmp(&a->host, &b->host, sizeof(a->host));
 }
 
@@ -290,6 +311,7 @@ bool machine_enter(struct lab *lab, struct lab_side *side)
 	struct model_state state;
 	struct umbra_root root;
 	enum umbra_status status;
+	uint16_t tag;
 	bool same;
 
 	if (cpu->entered && !cpu->stale)
@@ -301,37 +323,35 @@ bool machine_enter(struct lab *lab, struct lab_side *side)
 	same = cpu->entered && same_root(&root, &lab->at->root);
 	lab->at->root = root;
 	cpu->stale = false;
-	if (!cpu->entered) {
-		cpu->entered = true;
-		cpu->tlb_control = 0;
-	}
+	cpu->entered = true;
+	tag = root.nested ? LAB_TAG_L2 : LAB_TAG;
 	if (root.flush)
-		flush_cpu(lab, cpu);
-	cpu->stale = false;
-	if (same && !cpu->tlb_control && !reads_pdptes(lab))
+		flush_tag(lab, cpu, tag);
+	if (same && !cpu->tlb_control[tag] && !reads_pdptes(lab))
 		return true;
 
 	state = (struct model_state){
 		.regs = root.regs,
 		.load_pdptes = !lab_is_tdp(lab),
 		.long_code = lab->long_code,
-		.tag = LAB_TAG,
-		.tlb_control = cpu->tlb_control,
+		.tag = tag,
+		.tlb_control = cpu->tlb_control[tag],
 	};
 	if (lab->config.paging == UMBRA_PAGING_EPT) {
 		state.stage2 = MODEL_EPT;
 		state.eptp = root.pointer;
-		state.mbec = lab->config.exec_by_mode;
+		state.mbec = root.exec_by_mode;
 	} else if (lab->config.paging == UMBRA_PAGING_NPT) {
 		state.stage2 = MODEL_NPT;
 		state.ncr3 = root.pointer;
 		state.hcr0 = root.host.cr0;
 		state.hcr4 = root.host.cr4;
 		state.hefer = root.host.efer;
-		state.gmet = lab->config.exec_by_mode;
+		state.gmet = root.exec_by_mode;
+		state.rogpt = root.readonly_tables;
 	}
 	lab->counts.entries++;
-	cpu->tlb_control = 0;
+	cpu->tlb_control[tag] = 0;
 	if (model_enter(cpu->model, &state).kind != UMBRA_EVENT_NONE) {
 		cpu->entered = false;
 		return wrong(side, "VM entry failed: the CPU refuses this root");
@@ -378,12 +398,12 @@ static bool emulate_piece(struct lab *lab, const struct lab_access *a,
 }
 
 static void emulate(struct lab *lab, const struct lab_access *access, struct lab_side *side,
-		    const struct umbra_resolution *resolution)
+		    const struct umbra_resolution *resolution, bool table)
 {
 	const bool write = access->access & UMBRA_ACCESS_WRITE;
 	struct lab_access piece[2];
 	unsigned count = split(lab, access, piece), done = 0;
-	bool meant = false;
+	bool meant = table; /* the place is that of a guest table, none of the access's */
 
 	for (unsigned i = 0; i < count; i++) {
 		struct umbra_translation t;
@@ -399,8 +419,7 @@ static void emulate(struct lab *lab, const struct lab_access *access, struct lab
 			/* A #PF that is delivered ends what was cached (H-112). */
 			if (t.event.kind == UMBRA_EVENT_PF)
 				umbra_vcpu_invlpg(lab->at->vcpu, t.event.gva);
-			side->end = LAB_EXCEPTION;
-			side->event = t.event;
+			machine_took(lab, &t.event, side);
 			return;
 		}
 		place = lab_place_of(lab, t.gpa, NULL);
@@ -433,6 +452,22 @@ static void emulate(struct lab *lab, const struct lab_access *access, struct lab
 
 /* ---- the loop ---- */
 
+void machine_took(const struct lab *lab, const struct umbra_event *event, struct lab_side *side)
+{
+	side->end = umbra_vcpu_exits_to_l1(lab->at->vcpu, event) ? LAB_EXIT_L1 : LAB_EXCEPTION;
+	side->event = *event;
+}
+
+/* Was it the walk of the guest's tables that faulted? */
+static bool is_table_access(const struct umbra_event *event)
+{
+	switch (event->kind) {
+	case UMBRA_EVENT_EPT_VIOLATION: return !(event->code & UMBRA_EPTQ_FINAL);
+	case UMBRA_EVENT_NPF: return event->code & UMBRA_NPF_TABLE;
+	default: return false;
+	}
+}
+
 bool machine_resolve(struct lab *lab, const struct umbra_event *event,
 		     const struct lab_access *access, struct lab_side *side,
 		     struct umbra_resolution *resolution)
@@ -463,15 +498,18 @@ bool machine_resolve(struct lab *lab, const struct umbra_event *event,
 	case UMBRA_RESUME:
 	case UMBRA_RETRY: return true;
 	case UMBRA_INJECT:
-		side->end = LAB_EXCEPTION;
+		side->end = resolution->to_l1 ? LAB_EXIT_L1 : LAB_EXCEPTION;
 		side->event = resolution->event;
 		return false;
 	case UMBRA_EMULATE:
-		if (lab_is_tdp(lab)) {
+		if (lab_is_tdp(lab) && !lab->mirrors) {
 			resolution->verdict = UMBRA_VERDICT_COUNT;
 			return wrong(side, "verdict EMULATE without shadow tables");
 		}
-		return false;
+		if (!is_table_access(event))
+			return false;
+		return umbra_vm_unprotect(lab->vm, resolution->gpa) ||
+		       wrong(side, "verdict EMULATE for a page that mirrors nothing");
 	case UMBRA_MMIO: return false;
 	case UMBRA_MEMORY_FAULT: return wrong(side, "verdict MEMORY_FAULT");
 	default: return wrong(side, "no verdict");
@@ -503,7 +541,7 @@ static void completed(struct lab *lab, const struct model_outcome *outcome, stru
 
 		if (!guest_address(lab, piece->hpa, &gpa))
 			wrong(side, "translated to host memory that is not the guest's");
-		else if (lab_is_tdp(lab) && gpa.v != piece->gpa.v)
+		else if (lab_is_tdp(lab) && !nested_paging(lab) && gpa.v != piece->gpa.v)
 			wrong(side, "translated to the host memory of another guest address");
 		side->piece[i] = (struct lab_piece){gpa, piece->size, lab_place_of(lab, gpa, NULL)};
 	}
@@ -539,14 +577,13 @@ void machine_access(struct lab *lab, const struct lab_access *access, struct lab
 			return;
 		}
 		if (own_exception(lab, &outcome.event)) {
-			side->end = LAB_EXCEPTION;
-			side->event = outcome.event;
+			machine_took(lab, &outcome.event, side);
 			return;
 		}
 		if (machine_resolve(lab, &outcome.event, access, side, &resolution))
 			continue;
 		if (resolution.verdict == UMBRA_MMIO || resolution.verdict == UMBRA_EMULATE)
-			emulate(lab, access, side, &resolution);
+			emulate(lab, access, side, &resolution, is_table_access(&outcome.event));
 		return;
 	}
 	side->end = LAB_NO_PROGRESS;

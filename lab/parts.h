@@ -10,8 +10,10 @@
 /** ... and its twin this far. */
 #define LAB_TWIN 0x400000000ull
 #define LAB_ROUNDS 64
-/** VPID or ASID of the guest. */
+/** VPIDs or ASIDs of the guest and of its L2; an index of what is kept for each. */
 #define LAB_TAG 1
+#define LAB_TAG_L2 2
+#define LAB_TAGS 3
 
 /** Where the UMBRA machine has one of the memories: here, or in its twin. */
 struct lab_home {
@@ -30,8 +32,8 @@ struct lab_cpu {
 	bool entered;
 	/** Ask umbra_vcpu_load again before the guest goes on. */
 	bool stale;
-	/** AMD: TLB_CONTROL of the next VMRUN. */
-	uint8_t tlb_control;
+	/** AMD: TLB_CONTROL of the next VMRUN of each tag. */
+	uint8_t tlb_control[LAB_TAGS];
 };
 
 struct lab {
@@ -44,6 +46,14 @@ struct lab {
 
 	struct model_mem *bare_mem, *umbra_mem;
 	struct model_cpu *bare;
+	/** While L2 runs: what L1 entered it with, and L1 on the BARE machine. */
+	bool in_l2;
+	struct umbra_nested nested;
+	struct model_state bare_l1;
+	/** There has been an L2; on L1's own EPT or NPT, which is mirrored. */
+	bool ran_l2, mirrors;
+	/** lab_note_tables: a bit per page of each memory, or NULL. */
+	uint8_t *noted[LAB_MEMORY_MAX];
 	/** CPUs of the UMBRA machine, and the one that is executing. */
 	struct lab_cpu cpu[LAB_CPU_MAX];
 	unsigned cpu_count;
@@ -81,11 +91,26 @@ bool machine_resolve(struct lab *lab, const struct umbra_event *event,
 bool machine_move(struct lab *lab, unsigned index, struct lab_side *side);
 /** machine_forget - drop the guest's translations, as a reset of its CPU does. */
 void machine_forget(struct lab *lab);
+/** machine_took - @event reached the guest: an exception, or an exit to L1. */
+void machine_took(const struct lab *lab, const struct umbra_event *event, struct lab_side *side);
 
 /* ---- lab.c ---- */
 
 /** lab_cpu_mov - the CPU at lab->at executes MOV CR or WRMSR EFER. */
 void lab_cpu_mov(struct lab *lab, enum lab_register which, uint64_t value, struct lab_side *side);
+
+/** lab_refused_both - compare whether both machines refuse an instruction. */
+bool lab_refused_both(struct lab *lab, bool bare, bool umbra, bool *refused);
+
+/* ---- nested.c ---- */
+
+/** nested_paging - does L2 run, and on L1's EPT or NPT? */
+bool nested_paging(const struct lab *lab);
+/** nested_bare_took - machine_took for the BARE machine. */
+void nested_bare_took(const struct lab *lab, const struct umbra_event *event,
+		      struct lab_side *side);
+/** nested_compare - is L1's VMCS or VMCB the same on both, as far as L2 changes it? */
+bool nested_compare(struct lab *lab, const struct lab_access *access);
 
 /* ---- compare.c ---- */
 
