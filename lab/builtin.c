@@ -26,9 +26,11 @@
  * Invariants: data pages are never tables; the same table may be reached by
  * many paths; nothing but [RAM] ever holds a table.
  */
+#define _GNU_SOURCE /* memfd_create */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "lab/builtin.h"
 
@@ -64,6 +66,9 @@ struct builtin {
 	struct builtin_config config;
 	struct lab_memory memory[MEMORY_COUNT];
 	unsigned memory_count;
+	/** Contents of the memories; the owner closes them. */
+	int file[MEMORY_COUNT];
+	bool owner;
 	struct builtin_page *page;
 	unsigned page_count;
 	/** Format: levels, bits per index, entry size, first bit of the index. */
@@ -87,22 +92,46 @@ const char *builtin_mode_name(enum builtin_mode mode)
 	return mode < BUILTIN_MODES ? names[mode] : "?";
 }
 
-/* ---- memory ---- */
+/* ---- memory ----
+ *
+ * What is built lies in files without a name; guests see private views of them, so
+ * that another guest like this one costs only the pages that it touches.
+ */
 
-static void *reserve(uint64_t size)
+static void *view(int fd, uint64_t size, int sharing)
 {
-	void *at = mmap(NULL, size, PROT_READ | PROT_WRITE,
-			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	void *at = mmap(NULL, size, PROT_READ | PROT_WRITE, sharing | MAP_NORESERVE, fd, 0);
 
 	return at == MAP_FAILED ? NULL : at;
 }
 
 static bool add_memory(struct builtin *b, uint64_t base, uint64_t size, bool readonly)
 {
-	struct lab_memory *m = &b->memory[b->memory_count++];
+	const unsigned i = b->memory_count++;
+	struct lab_memory *m = &b->memory[i];
 
-	*m = (struct lab_memory){{base}, size, reserve(size), reserve(size), readonly};
-	return m->bare && m->umbra;
+	*m = (struct lab_memory){.base = {base}, .size = size, .readonly = readonly};
+	b->file[i] = memfd_create("guest", MFD_CLOEXEC);
+	if (b->file[i] < 0 || ftruncate(b->file[i], (off_t)size))
+		return false;
+	m->bare = view(b->file[i], size, MAP_SHARED);
+	return m->bare;
+}
+
+/* From the file itself to views of it. */
+static bool add_views(struct builtin *b)
+{
+	for (unsigned i = 0; i < b->memory_count; i++) {
+		struct lab_memory *m = &b->memory[i];
+
+		if (m->bare)
+			munmap(m->bare, m->size);
+		m->bare = view(b->file[i], m->size, MAP_PRIVATE);
+		m->umbra = view(b->file[i], m->size, MAP_PRIVATE);
+		if (!m->bare || !m->umbra)
+			return false;
+	}
+	return true;
 }
 
 static void *at(const struct builtin *b, uint64_t gpa)
@@ -518,6 +547,7 @@ struct builtin *builtin_new(const struct builtin_config *config)
 	if (!b)
 		return NULL;
 	b->config = *config;
+	b->owner = true;
 	b->page = calloc(PAGES_MAX, sizeof(*b->page));
 	b->next_table = TABLES;
 	b->next_data = DATA;
@@ -543,16 +573,29 @@ struct builtin *builtin_new(const struct builtin_config *config)
 		build_unpaged(b);
 	else
 		build_tables(b);
-	for (unsigned i = 0; i < b->memory_count; i++) {
-		const struct lab_memory *m = &b->memory[i];
-
-		if (m->size < BIG_SIZE)
-			memcpy(m->umbra, m->bare, m->size);
-		else
-			for (uint64_t o = 0; o < m->size; o += 0x1fff000)
-				memcpy((uint8_t *)m->umbra + o, (uint8_t *)m->bare + o,
-				       2 * UMBRA_PAGE_SIZE);
+	if (!add_views(b)) {
+		builtin_free(b);
+		return NULL;
 	}
+	return b;
+}
+
+struct builtin *builtin_again(const struct builtin *like)
+{
+	struct builtin *b = malloc(sizeof(*b));
+
+	if (!b)
+		return NULL;
+	*b = *like;
+	b->owner = false;
+	for (unsigned i = 0; i < b->memory_count; i++)
+		b->memory[i].bare = b->memory[i].umbra = NULL;
+	b->page = malloc(b->page_count * sizeof(*b->page));
+	if (!b->page || !add_views(b)) {
+		builtin_free(b);
+		return NULL;
+	}
+	memcpy(b->page, like->page, b->page_count * sizeof(*b->page));
 	return b;
 }
 
@@ -565,6 +608,8 @@ void builtin_free(struct builtin *b)
 			munmap(b->memory[i].bare, b->memory[i].size);
 		if (b->memory[i].umbra)
 			munmap(b->memory[i].umbra, b->memory[i].size);
+		if (b->owner && b->file[i] >= 0)
+			close(b->file[i]);
 	}
 	free(b->page);
 	free(b);
