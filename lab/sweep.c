@@ -49,7 +49,7 @@ struct touch {
 	unsigned access;
 };
 
-static void touch(struct lab *lab, const struct touch *t, uint64_t *random)
+static bool touch(struct lab *lab, const struct touch *t, uint64_t *random, struct lab_side *bare)
 {
 	const uint64_t size = 1ull << t->shift;
 	uint64_t choice = random_next(random), bytes[2];
@@ -73,7 +73,7 @@ static void touch(struct lab *lab, const struct touch *t, uint64_t *random)
 	bytes[1] = random_next(random);
 	if (t->data && t->access & UMBRA_ACCESS_WRITE)
 		access.data = bytes;
-	lab_access(lab, &access, NULL);
+	return lab_access(lab, &access, bare);
 }
 
 static void progress(const struct sweep *sweep, uint64_t done, uint64_t total)
@@ -89,6 +89,15 @@ static unsigned kinds_of(const struct umbra_regs *regs)
 	return regs->cr4 & UMBRA_CR4_CET ? KINDS_ALL : KINDS_PLAIN;
 }
 
+bool sweep_touch(struct lab *lab, const struct builtin_page *page, uint64_t *random,
+		 struct lab_side *bare)
+{
+	const unsigned kind = (unsigned)random_below(random, kinds_of(lab_regs(lab)));
+	const struct touch t = {page->gva, page->shift, page->data, kinds[kind]};
+
+	return touch(lab, &t, random, bare);
+}
+
 struct plan {
 	struct lab *lab;
 	const struct sweep *sweep;
@@ -102,7 +111,7 @@ static void one(struct plan *p, unsigned page, unsigned kind)
 	const struct builtin_page *b = &p->page[page];
 	const struct touch t = {b->gva, b->shift, b->data, kinds[kind]};
 
-	touch(p->lab, &t, &p->random);
+	touch(p->lab, &t, &p->random, NULL);
 	progress(p->sweep, p->done++, p->total);
 }
 
@@ -297,7 +306,7 @@ static void touch_page(struct lab *lab, const struct page *page, uint64_t *rando
 	for (unsigned kind = 0; kind < KINDS_IMAGE; kind++) {
 		const struct touch t = {page->gva, UMBRA_PAGE_SHIFT, page->data, kinds[kind]};
 
-		touch(lab, &t, random);
+		touch(lab, &t, random, NULL);
 	}
 }
 

@@ -26,6 +26,11 @@ struct sweep {
  */
 void sweep_builtin(struct lab *lab, const struct builtin *builtin, const struct sweep *sweep);
 
+/** sweep_touch - one access to @page of a kind that the registers allow, at random. @bare:
+ * as lab_access. */
+bool sweep_touch(struct lab *lab, const struct builtin_page *page, uint64_t *random,
+		 struct lab_side *bare);
+
 /* ---- images ---- */
 
 /** struct lab_image - two private views of an image's ranges. */
