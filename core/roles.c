@@ -11,6 +11,7 @@
  * A PDE covers 4M and a level-2 SPTE 2M, hence the two SPTEs.
  */
 #include "core/roles.h"
+#include "umbra/umbra.h"
 
 /* The MODE_* of a second stage that change its entries. What MBEC and EPTP.6 mean is
  * the hardware's business while L2 runs, but they make other entries of the same bits. */
@@ -156,4 +157,21 @@ void roles_entries(union role role, unsigned offset, unsigned length, unsigned *
 		return;
 	*first = (from - base) * each;
 	*count = (to - from) * each;
+}
+
+void umbra_describe_role(uint64_t word, struct umbra_role *role)
+{
+	const union role r = {.word = word};
+	const struct format *format = roles_format(r);
+
+	*role = (struct umbra_role){
+		.level = r.level,
+		.guest_level = (uint8_t)roles_guest_level(r),
+		.ept = format && format->family == FORMAT_EPT,
+		.direct = r.direct,
+		.promoted = r.promoted,
+		.pae_root = r.pae_root,
+		.quadrant = r.quadrant,
+		.pae_offset = r.pae_offset,
+	};
 }

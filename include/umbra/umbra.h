@@ -377,6 +377,24 @@ struct umbra_stats {
 };
 void umbra_vm_stats(const struct umbra_vm *vm, struct umbra_stats *stats);
 
+/** struct umbra_role - what a table page is for. */
+struct umbra_role {
+	/** Of the table, and of the root of the guest's tables that it belongs to (0: none). */
+	uint8_t level, guest_level;
+	/** The guest's tables are L1's EPT. */
+	bool ept;
+	/** Maps guest frames linearly instead of mirroring a guest's table. */
+	bool direct;
+	/** Above the guest's root, to which it leads: a portal. */
+	bool promoted;
+	/** Root of four entries below 4 GiB. */
+	bool pae_root;
+	/** Which slice of a table of 4-byte entries; CR3[11:5] or nCR3[11:5] of PDPTEs. */
+	uint8_t quadrant, pae_offset;
+};
+/** umbra_describe_role - the word that trace events and struct umbra_recent call role. */
+void umbra_describe_role(uint64_t word, struct umbra_role *role);
+
 /** struct umbra_finding - one broken invariant. */
 struct umbra_finding {
 	/** Its name in docs/INVARIANTS.md, e.g. "I-7". */

@@ -8,6 +8,7 @@
  * differently never get the same role.
  */
 #include "core/roles.h"
+#include "umbra/umbra.h"
 
 #include <stdarg.h>
 #include <stddef.h>
@@ -48,6 +49,27 @@ static void a8_each_field_is_identity(void **unused)
 	FIELD(flags, (1u << 21) - 1);
 	FIELD(invalid, 1);
 #undef FIELD
+}
+
+static void r31_a_role_in_words(void **unused)
+{
+	const union role portal = {
+		.level = 5, .promoted = 1, .guest = ROLE_GUEST_PAE, .pae_offset = 9};
+	const union role slice = {.level = 1, .guest = ROLE_GUEST_32, .quadrant = 1};
+	const union role ept = {.level = 4, .guest = ROLE_GUEST_EPT4};
+	const union role unpaged = {.level = 3, .direct = 1, .pae_root = 1};
+	struct umbra_role r;
+
+	(void)unused;
+	umbra_describe_role(portal.word, &r);
+	assert_true(r.level == 5 && r.guest_level == 3 && r.promoted && r.pae_offset == 9);
+	assert_false(r.ept || r.direct || r.pae_root);
+	umbra_describe_role(slice.word, &r);
+	assert_true(r.level == 1 && r.guest_level == 2 && r.quadrant == 1 && !r.promoted);
+	umbra_describe_role(ept.word, &r);
+	assert_true(r.level == 4 && r.guest_level == 4 && r.ept && !r.direct);
+	umbra_describe_role(unpaged.word, &r);
+	assert_true(r.level == 3 && !r.guest_level && r.direct && r.pae_root && !r.ept);
 }
 
 /* Does the SPTE at @index of a page with @role mirror the guest's byte at @offset? */
@@ -252,6 +274,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a8_each_field_is_identity),
+		cmocka_unit_test(r31_a_role_in_words),
 		cmocka_unit_test(a10_entries_against_search),
 		cmocka_unit_test(r31_nothing_mirrored),
 		cmocka_unit_test(r30_roots),
