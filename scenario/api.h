@@ -88,10 +88,23 @@ struct world *api_vm(lua_State *lua, int index);
 struct world_cpu *api_cpu(lua_State *lua, int index);
 struct tables *api_tables(lua_State *lua, int index);
 void api_push_cpu(lua_State *lua, struct world_cpu *cpu);
+/** api_finish - tell and check what a step gave, expectations at @index; pushes the outcome. */
+int api_finish(lua_State *lua, int index, struct world_cpu *cpu, const struct world_access *access,
+	       const struct world_result *result);
+
+/** Names of register bits, as in start { wp = false }. */
+#define API_BITS 17
+extern const char *const api_bit_names[API_BITS];
+/** api_take_bits - fields of the table at @index that name bits. */
+void api_take_bits(lua_State *lua, int index, struct umbra_regs *regs);
+/** api_regs_for - registers that select @mode, with NX as @cpu has it. */
+struct umbra_regs api_regs_for(enum tables_mode mode, const struct umbra_cpu *cpu);
 
 void api_open_vm(lua_State *lua);
 void api_open_cpu(lua_State *lua);
 void api_open_tables(lua_State *lua);
+/** api_add_nested - methods of a vCPU that is a hypervisor, to the table on the stack. */
+void api_add_nested(lua_State *lua);
 /** Constructors. */
 int api_new_vm(lua_State *lua);
 int api_new_tables(lua_State *lua);

@@ -40,8 +40,8 @@ static int push_outcome(lua_State *lua, const struct world_outcome *o)
 	return 1;
 }
 
-static int finish(lua_State *lua, int index, struct world_cpu *cpu,
-		  const struct world_access *access, const struct world_result *result)
+int api_finish(lua_State *lua, int index, struct world_cpu *cpu, const struct world_access *access,
+	       const struct world_result *result)
 {
 	struct run *run = api_run(lua);
 
@@ -60,7 +60,7 @@ static int do_access(lua_State *lua, int index, struct world_cpu *cpu, struct wo
 	static const char *const verbs[] = {"reads", "writes", "fetches from"};
 	struct run *run = api_run(lua);
 	struct world_result result;
-	char as[64], value[32] = "";
+	char as[64], who[32], value[32] = "";
 	const bool write = access->access & UMBRA_ACCESS_WRITE;
 
 	if (access->size != 1 && access->size != 2 && access->size != 4 && access->size != 8)
@@ -69,7 +69,7 @@ static int do_access(lua_State *lua, int index, struct world_cpu *cpu, struct wo
 		return luaL_error(lua, "an access stays within a page here");
 	if (write)
 		snprintf(value, sizeof(value), "0x%" PRIx64 " to ", access->value);
-	tell_step(&run->story, "vcpu %u %s %s0x%" PRIx64 " (%s)", cpu->number,
+	tell_step(&run->story, "%s %s %s0x%" PRIx64 " (%s)", tell_who(cpu, who, sizeof(who)),
 		  verbs[write                                 ? 1
 			: access->access & UMBRA_ACCESS_FETCH ? 2
 							      : 0],
@@ -77,7 +77,7 @@ static int do_access(lua_State *lua, int index, struct world_cpu *cpu, struct wo
 	tell_guest_walk(&run->story, cpu, access->gva);
 	run->result->accesses++;
 	world_access(cpu, access, &result);
-	return finish(lua, index, cpu, access, &result);
+	return api_finish(lua, index, cpu, access, &result);
 }
 
 static int access_of(lua_State *lua, unsigned kind)
@@ -132,55 +132,51 @@ static int cpu_edit(lua_State *lua)
 		return luaL_error(lua, "level: these tables have no level %d", (int)level);
 	if (!tables_place(tables, access.gva, (unsigned)level, false, &place, error, sizeof(error)))
 		return luaL_error(lua, "%s", error);
-	if (!tables->window.v || place.v - tables->pool.v >= tables->pool_size)
+	if (!tables->window.v && tables_mode_of(world_regs(cpu)) == TABLES_UNPAGED)
+		access.gva.v = place.v;
+	else if (tables->window.v && place.v - tables->pool.v < tables->pool_size)
+		access.gva.v = tables->window.v + (place.v - tables->pool.v);
+	else
 		return luaL_error(lua, "the table at 0x%I is not in the window",
 				  (LUAI_UACINT)place.v);
-	access.gva.v = tables->window.v + (place.v - tables->pool.v);
 	access.size = (uint8_t)api_number(lua, 6, "size", tables_entry_bytes(tables->mode));
 	return do_access(lua, 6, cpu, &access);
 }
 
 /* ---- registers ---- */
 
+const char *const api_bit_names[API_BITS] = {
+	"pe",    "wp",   "nw",   "cd",  "pg",  "pse", "pae", "pge", "la57",
+	"pcide", "smep", "smap", "pke", "cet", "pks", "lme", "nxe",
+};
+/* In the order of their names. */
 static const struct {
-	const char *name;
 	enum world_register reg;
 	uint64_t bit;
-} bits[] = {
-	{"pe", WORLD_CR0, UMBRA_CR0_PE},     {"wp", WORLD_CR0, UMBRA_CR0_WP},
-	{"nw", WORLD_CR0, UMBRA_CR0_NW},     {"cd", WORLD_CR0, UMBRA_CR0_CD},
-	{"pg", WORLD_CR0, UMBRA_CR0_PG},     {"pse", WORLD_CR4, UMBRA_CR4_PSE},
-	{"pae", WORLD_CR4, UMBRA_CR4_PAE},   {"pge", WORLD_CR4, UMBRA_CR4_PGE},
-	{"la57", WORLD_CR4, UMBRA_CR4_LA57}, {"pcide", WORLD_CR4, UMBRA_CR4_PCIDE},
-	{"smep", WORLD_CR4, UMBRA_CR4_SMEP}, {"smap", WORLD_CR4, UMBRA_CR4_SMAP},
-	{"pke", WORLD_CR4, UMBRA_CR4_PKE},   {"cet", WORLD_CR4, UMBRA_CR4_CET},
-	{"pks", WORLD_CR4, UMBRA_CR4_PKS},   {"lme", WORLD_EFER, UMBRA_EFER_LME},
-	{"nxe", WORLD_EFER, UMBRA_EFER_NXE},
+} bits[API_BITS] = {
+	{WORLD_CR0, UMBRA_CR0_PE},    {WORLD_CR0, UMBRA_CR0_WP},    {WORLD_CR0, UMBRA_CR0_NW},
+	{WORLD_CR0, UMBRA_CR0_CD},    {WORLD_CR0, UMBRA_CR0_PG},    {WORLD_CR4, UMBRA_CR4_PSE},
+	{WORLD_CR4, UMBRA_CR4_PAE},   {WORLD_CR4, UMBRA_CR4_PGE},   {WORLD_CR4, UMBRA_CR4_LA57},
+	{WORLD_CR4, UMBRA_CR4_PCIDE}, {WORLD_CR4, UMBRA_CR4_SMEP},  {WORLD_CR4, UMBRA_CR4_SMAP},
+	{WORLD_CR4, UMBRA_CR4_PKE},   {WORLD_CR4, UMBRA_CR4_CET},   {WORLD_CR4, UMBRA_CR4_PKS},
+	{WORLD_EFER, UMBRA_EFER_LME}, {WORLD_EFER, UMBRA_EFER_NXE},
 };
-#define BITS (sizeof(bits) / sizeof(bits[0]))
 
-static void bit_keys(const char *keys[BITS + 3])
+void api_take_bits(lua_State *lua, int index, struct umbra_regs *regs)
 {
-	for (size_t i = 0; i < BITS; i++)
-		keys[i] = bits[i].name;
-}
+	for (size_t i = 0; i < API_BITS; i++) {
+		uint64_t *value = bits[i].reg == WORLD_CR0   ? &regs->cr0
+				  : bits[i].reg == WORLD_CR4 ? &regs->cr4
+							     : &regs->efer;
 
-/* The fields of the table at @index that name bits, into cr0, cr4 and efer. */
-static void take_bits(lua_State *lua, int index, uint64_t *cr0, uint64_t *cr4, uint64_t *efer)
-{
-	for (size_t i = 0; i < BITS; i++) {
-		uint64_t *value = bits[i].reg == WORLD_CR0   ? cr0
-				  : bits[i].reg == WORLD_CR4 ? cr4
-							     : efer;
-
-		if (api_bool(lua, index, bits[i].name, *value & bits[i].bit))
+		if (api_bool(lua, index, api_bit_names[i], *value & bits[i].bit))
 			*value |= bits[i].bit;
 		else
 			*value &= ~bits[i].bit;
 	}
 }
 
-static struct umbra_regs regs_for(enum tables_mode mode)
+struct umbra_regs api_regs_for(enum tables_mode mode, const struct umbra_cpu *cpu)
 {
 	struct umbra_regs regs = {.cr0 = UMBRA_CR0_PE | UMBRA_CR0_WP};
 
@@ -190,7 +186,7 @@ static struct umbra_regs regs_for(enum tables_mode mode)
 		regs.cr4 |= UMBRA_CR4_PSE;
 	if (mode >= TABLES_PAE) {
 		regs.cr4 |= UMBRA_CR4_PAE;
-		regs.efer |= UMBRA_EFER_NXE;
+		regs.efer |= cpu->features & UMBRA_CPU_NX ? UMBRA_EFER_NXE : 0;
 	}
 	if (mode >= TABLES_4)
 		regs.efer |= UMBRA_EFER_LME | UMBRA_EFER_LMA;
@@ -214,27 +210,28 @@ static void tell_regs(struct story *story, const struct world_cpu *cpu, const ch
 /* start(tables, {wp = false, smep = true, cr3 = ..., pkru = ...}) */
 static int cpu_start(lua_State *lua)
 {
-	const char *keys[BITS + 3] = {0};
+	const char *keys[API_BITS + 3] = {0};
 	struct world_cpu *cpu = api_cpu(lua, 1);
 	struct run *run = api_begin(lua, cpu->world);
 	struct tables *tables = lua_isnoneornil(lua, 2) ? NULL : api_tables(lua, 2);
-	struct umbra_regs regs = regs_for(tables ? tables->mode : TABLES_UNPAGED);
+	enum tables_mode mode = tables ? tables->mode : TABLES_UNPAGED;
+	struct umbra_regs regs = api_regs_for(mode, &cpu->guest);
 	struct world_result result;
 
-	bit_keys(keys);
-	keys[BITS] = "cr3";
-	keys[BITS + 1] = "pkru";
+	if (tables_is_ept(mode))
+		return luaL_error(lua, "EPT tables are for enter { ept = ... }, not for CR3");
+	memcpy(keys, api_bit_names, sizeof(api_bit_names));
+	keys[API_BITS] = "cr3";
+	keys[API_BITS + 1] = "pkru";
 	if (lua_isnone(lua, 2))
 		lua_pushnil(lua);
 	api_keys(lua, 3, keys, expect_keys);
-	take_bits(lua, 3, &regs.cr0, &regs.cr4, &regs.efer);
+	api_take_bits(lua, 3, &regs);
 	regs.cr3 = api_number(lua, 3, "cr3", tables ? tables->root.v : 0);
 	regs.pkru = (uint32_t)api_number(lua, 3, "pkru", 0);
-	if (regs.efer & UMBRA_EFER_NXE && !(cpu->guest.features & UMBRA_CPU_NX))
-		regs.efer &= ~UMBRA_EFER_NXE;
 	world_start(cpu, &regs, &result);
 	tell_regs(&run->story, cpu, "starts");
-	return finish(lua, 3, cpu, NULL, &result);
+	return api_finish(lua, 3, cpu, NULL, &result);
 }
 
 static int do_mov(lua_State *lua, int index, enum world_register which, uint64_t value)
@@ -243,32 +240,33 @@ static int do_mov(lua_State *lua, int index, enum world_register which, uint64_t
 	struct world_cpu *cpu = api_cpu(lua, 1);
 	struct run *run = api_begin(lua, cpu->world);
 	struct world_result result;
+	char who[32];
 
-	tell_step(&run->story, "vcpu %u sets %s to 0x%" PRIx64, cpu->number, names[which], value);
+	tell_step(&run->story, "%s sets %s to 0x%" PRIx64, tell_who(cpu, who, sizeof(who)),
+		  names[which], value);
 	world_mov(cpu, which, value, &result);
-	return finish(lua, index, cpu, NULL, &result);
+	return api_finish(lua, index, cpu, NULL, &result);
 }
 
 /* set({wp = false, smep = true}, {...}): one MOV for each register that changes. */
 static int cpu_set(lua_State *lua)
 {
-	const char *keys[BITS + 3] = {0};
+	const char *keys[API_BITS + 1] = {0};
 	struct world_cpu *cpu = api_cpu(lua, 1);
 	struct umbra_regs regs = *world_regs(cpu);
 	const struct umbra_regs old = regs;
-	uint64_t cr0 = regs.cr0, cr4 = regs.cr4, efer = regs.efer;
 
-	bit_keys(keys);
+	memcpy(keys, api_bit_names, sizeof(api_bit_names));
 	luaL_checktype(lua, 2, LUA_TTABLE);
 	api_keys(lua, 2, keys, NULL);
 	api_keys(lua, 3, expect_keys, NULL);
-	take_bits(lua, 2, &cr0, &cr4, &efer);
-	if (efer != old.efer)
-		do_mov(lua, 3, WORLD_EFER, efer & ~UMBRA_EFER_LMA);
-	if (cr4 != old.cr4)
-		do_mov(lua, 3, WORLD_CR4, cr4);
-	if (cr0 != old.cr0)
-		do_mov(lua, 3, WORLD_CR0, cr0);
+	api_take_bits(lua, 2, &regs);
+	if (regs.efer != old.efer)
+		do_mov(lua, 3, WORLD_EFER, regs.efer & ~UMBRA_EFER_LMA);
+	if (regs.cr4 != old.cr4)
+		do_mov(lua, 3, WORLD_CR4, regs.cr4);
+	if (regs.cr0 != old.cr0)
+		do_mov(lua, 3, WORLD_CR0, regs.cr0);
 	return 0;
 }
 
@@ -329,8 +327,10 @@ static int cpu_invlpg(lua_State *lua)
 	struct world_cpu *cpu = api_cpu(lua, 1);
 	struct run *run = api_begin(lua, cpu->world);
 	umbra_gva gva = {api_argument(lua, 2, "gva")};
+	char who[32];
 
-	tell_step(&run->story, "vcpu %u executes INVLPG 0x%" PRIx64, cpu->number, gva.v);
+	tell_step(&run->story, "%s executes INVLPG 0x%" PRIx64, tell_who(cpu, who, sizeof(who)),
+		  gva.v);
 	world_invlpg(cpu, gva);
 	tell_notes(&run->story, cpu->world);
 	expect_audit(lua, cpu->world);
@@ -354,7 +354,7 @@ static int cpu_invpcid(lua_State *lua)
 		  "vcpu %u executes INVPCID type %" PRIu64 ", pcid %" PRIu64 ", 0x%" PRIx64,
 		  cpu->number, type, pcid, gva.v);
 	world_invpcid(cpu, (unsigned)type, pcid, gva, &result);
-	return finish(lua, 2, cpu, NULL, &result);
+	return api_finish(lua, 2, cpu, NULL, &result);
 }
 
 /* ---- looking ---- */
@@ -441,7 +441,7 @@ static int cpu_translate(lua_State *lua)
 		result.umbra.event = t.event;
 	}
 	result.umbra.gpa = t.gpa;
-	return finish(lua, 3, cpu, NULL, &result);
+	return api_finish(lua, 3, cpu, NULL, &result);
 }
 
 /* exit { kind =, code =, gva =, gpa = }: what an embedder might report. */
@@ -493,6 +493,7 @@ void api_open_cpu(lua_State *lua)
 
 	luaL_newmetatable(lua, KIND);
 	luaL_newlib(lua, methods);
+	api_add_nested(lua);
 	lua_setfield(lua, -2, "__index");
 	lua_settop(lua, 0);
 }

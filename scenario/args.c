@@ -36,6 +36,9 @@ const struct api_word api_features[] = {
 	{"ept_ad", UMBRA_CPU_EPT_AD},
 	{"mbec", UMBRA_CPU_MBEC},
 	{"gmet", UMBRA_CPU_GMET},
+	{"rogpt", UMBRA_CPU_ROGPT},
+	{"ept_5", UMBRA_CPU_EPT_LEVEL5},
+	{"advinfo", UMBRA_CPU_EPT_ADVINFO},
 	{NULL, 0},
 };
 

@@ -15,7 +15,7 @@ void world_describe(const struct world *world, uint64_t value, unsigned level,
 		    struct world_entry *entry)
 {
 	const bool ept = world->config.paging == UMBRA_PAGING_EPT;
-	const bool mbec = ept && world->config.exec_by_mode;
+	const bool mbec = ept && world->mbec;
 	const uint64_t span = level > 1 ? (1ull << (12 + 9 * (level - 1))) - 1 : 4095;
 
 	*entry = (struct world_entry){.value = value, .level = (uint8_t)level};
@@ -47,6 +47,8 @@ static unsigned levels_of(const struct world_cpu *cpu)
 {
 	const struct umbra_regs *regs = &cpu->root.regs;
 
+	if (cpu->world->config.paging == UMBRA_PAGING_EPT)
+		return (cpu->root.pointer >> 3 & 7) + 1;
 	if (world_is_tdp(cpu->world))
 		return cpu->world->config.levels;
 	if (!(regs->efer & UMBRA_EFER_LMA))
@@ -54,38 +56,70 @@ static unsigned levels_of(const struct world_cpu *cpu)
 	return regs->cr4 & UMBRA_CR4_LA57 ? 5 : 4;
 }
 
-bool world_entry(struct world_cpu *cpu, uint64_t address, unsigned level, struct world_entry *entry)
+static void identify(const struct world *world, uint64_t table, struct world_step *step)
+{
+	for (size_t i = world->table_count; i--;) {
+		const struct world_table *t = &world->tables[i];
+
+		if (!t->live || t->hpa != (table & ~4095ull))
+			continue;
+		step->number = i + 1;
+		step->gfn.v = t->gfn;
+		umbra_describe_role(t->role, &step->role);
+		return;
+	}
+}
+
+unsigned world_path(struct world_cpu *cpu, uint64_t address,
+		    struct world_step steps[UMBRA_LEVEL_MAX])
 {
 	struct world *world = cpu->world;
 	struct world_outcome outcome = {0};
+	unsigned top, count = 0;
 	uint64_t table;
-	unsigned at;
 
+	world_look(cpu);
 	if (!world_enter(cpu, &outcome))
-		return false;
-	at = levels_of(cpu);
+		return 0;
+	top = levels_of(cpu);
 	table = cpu->root.pointer & ADDRESS;
-	if (at == 3)
+	if (top == 3)
 		table |= cpu->root.pointer & 0xfe0;
-	for (; at; at--) {
+	for (unsigned at = top; at; at--) {
 		const char *bytes =
 			umbra_host_page_pointer(world->host, (umbra_hpa){table & ~4095ull});
-		uint64_t index = address >> (12 + 9 * (at - 1)) & 511;
+		struct world_step *step = &steps[count++];
 
-		if (at == 3 && levels_of(cpu) == 3)
-			index &= 3;
-		world_describe(world,
-			       __atomic_load_n((const uint64_t *)(bytes + (table & 4095)) + index,
-					       __ATOMIC_RELAXED),
-			       at, entry);
+		*step = (struct world_step){.index = address >> (12 + 9 * (at - 1)) & 511};
+		if (at == 3 && top == 3)
+			step->index &= 3;
+		identify(world, table, step);
+		world_describe(
+			world,
+			__atomic_load_n((const uint64_t *)(bytes + (table & 4095)) + step->index,
+					__ATOMIC_RELAXED),
+			at, &step->entry);
 		/* A PDPTE has no rights. */
-		if (at == 3 && levels_of(cpu) == 3 && entry->present)
-			entry->writable = entry->user = entry->executable = true;
-		if (at == level || (!level && (!entry->present || entry->leaf)))
-			return true;
-		if (!entry->present || entry->leaf)
-			return false;
-		table = entry->value & ADDRESS;
+		if (at == 3 && top == 3 && step->entry.present)
+			step->entry.writable = step->entry.user = step->entry.executable = true;
+		if (!step->entry.present || step->entry.leaf)
+			break;
+		table = step->entry.value & ADDRESS;
 	}
-	return false;
+	return count;
+}
+
+bool world_entry(struct world_cpu *cpu, uint64_t address, unsigned level, struct world_entry *entry)
+{
+	struct world_step steps[UMBRA_LEVEL_MAX];
+	unsigned count = world_path(cpu, address, steps);
+
+	if (!count)
+		return false;
+	for (unsigned i = 0; i < count; i++) {
+		*entry = steps[i].entry;
+		if (entry->level == level)
+			return true;
+	}
+	return !level;
 }

@@ -12,14 +12,17 @@
 
 #include "scenario/api.h"
 
-const char *const expect_keys[] = {"gpa",     "value", "pf",           "gp",     "mmio",
-				   "escaped", "stuck", "memory_fault", "status", "refused",
-				   "exits",   "level", "verdict",      "bare",   NULL};
+const char *const expect_keys[] = {"gpa",     "value", "pf",           "gp",        "mmio",
+				   "escaped", "stuck", "memory_fault", "status",    "refused",
+				   "exits",   "level", "verdict",      "bare",      "l2_gpa",
+				   "to_l1",   "npf",   "violation",    "misconfig", "pml_full",
+				   "vmfail",  NULL};
 
 static const struct api_word pf_words[] = {
-	{"P", UMBRA_PF_P},       {"W", UMBRA_PF_W}, {"U", UMBRA_PF_U},
-	{"RSVD", UMBRA_PF_RSVD}, {"I", UMBRA_PF_I}, {"PK", UMBRA_PF_PK},
-	{"SS", UMBRA_PF_SS},     {"none", 0},       {NULL, 0},
+	{"P", UMBRA_PF_P},          {"W", UMBRA_PF_W}, {"U", UMBRA_PF_U},
+	{"RSVD", UMBRA_PF_RSVD},    {"I", UMBRA_PF_I}, {"PK", UMBRA_PF_PK},
+	{"SS", UMBRA_PF_SS},        {"none", 0},       {"FINAL", UMBRA_NPF_FINAL},
+	{"TABLE", UMBRA_NPF_TABLE}, {NULL, 0},
 };
 
 static const struct api_word verdicts[] = {
@@ -37,7 +40,7 @@ static const struct api_word bares[] = {
 
 static int saw(lua_State *lua, const char *expected, const struct world_outcome *outcome)
 {
-	char text[160];
+	char text[256];
 
 	return api_fail(lua, "expected %s, saw %s", expected,
 			tell_outcome(outcome, text, sizeof(text)));
@@ -66,28 +69,72 @@ static void expect_place(lua_State *lua, int index, const char *key, const char 
 	lua_pop(lua, 1);
 }
 
-static void expect_pf(lua_State *lua, int index, const struct world_outcome *o)
+/* The field's code: of words, or a number. */
+static uint64_t code_field(lua_State *lua, const char *key, const struct api_word *words)
 {
-	char expected[96], words[64];
+	if (lua_type(lua, -1) == LUA_TSTRING)
+		return api_words(lua, key, lua_tostring(lua, -1), words);
+	return api_argument(lua, -1, key);
+}
+
+/* Field @key: true, or the code of an event of @kind. Is it there? */
+static bool expect_event(lua_State *lua, int index, const char *key, enum umbra_event_kind kind,
+			 const struct world_outcome *o)
+{
+	static const char *const names[UMBRA_EVENT_KINDS] = {
+		[UMBRA_EVENT_PF] = "#PF",
+		[UMBRA_EVENT_NPF] = "exit to L1: NPF",
+		[UMBRA_EVENT_EPT_VIOLATION] = "exit to L1: EPT violation",
+		[UMBRA_EVENT_EPT_MISCONFIG] = "exit to L1: EPT misconfiguration",
+		[UMBRA_EVENT_PML_FULL] = "exit to L1: the page-modification log is full",
+	};
+	const bool seen = o->end == WORLD_FAULT && o->event.kind == kind;
+	struct api_word bits[16] = {0};
+	char expected[192], words[96];
 	uint64_t code;
 
-	if (!api_has(lua, index, "pf"))
-		return;
+	if (!api_has(lua, index, key))
+		return false;
 	if (lua_isboolean(lua, -1)) {
-		if (o->end != WORLD_FAULT || o->event.kind != UMBRA_EVENT_PF)
-			saw(lua, "#PF", o);
+		if (!lua_toboolean(lua, -1))
+			luaL_error(lua, "%s: expected true or what is reported", key);
+		if (!seen)
+			saw(lua, names[kind], o);
 		lua_pop(lua, 1);
-		return;
+		return true;
 	}
-	if (lua_type(lua, -1) == LUA_TSTRING)
-		code = api_words(lua, "pf", lua_tostring(lua, -1), pf_words);
+	if (kind == UMBRA_EVENT_EPT_MISCONFIG || kind == UMBRA_EVENT_PML_FULL)
+		luaL_error(lua, "%s: expected true, there is no code", key);
+	for (unsigned i = 0; tell_eptq_names[i].name; i++)
+		bits[i] = (struct api_word){tell_eptq_names[i].name, tell_eptq_names[i].bit};
+	code = code_field(lua, key, kind == UMBRA_EVENT_EPT_VIOLATION ? bits : pf_words);
+	if (kind == UMBRA_EVENT_EPT_VIOLATION)
+		tell_qualification(code, words, sizeof(words));
 	else
-		code = api_argument(lua, -1, "pf");
-	snprintf(expected, sizeof(expected), "#PF 0x%" PRIx64 " (%s)", code,
-		 tell_pf_code(code, words, sizeof(words)));
-	if (o->end != WORLD_FAULT || o->event.kind != UMBRA_EVENT_PF || o->event.code != code)
+		tell_pf_code(code, words, sizeof(words));
+	snprintf(expected, sizeof(expected), "%s 0x%" PRIx64 " (%s)", names[kind], code, words);
+	if (!seen || o->event.code != code)
 		saw(lua, expected, o);
 	lua_pop(lua, 1);
+	return true;
+}
+
+/* L2's guest-physical address: accessed, or as L1 is told. */
+static void expect_l2_gpa(lua_State *lua, int index, const struct world_outcome *o)
+{
+	uint64_t seen = o->end == WORLD_FAULT && o->to_l1 ? o->event.gpa.v : o->l2_gpa.v;
+	uint64_t gpa = api_number(lua, index, "l2_gpa", seen);
+
+	if (gpa != seen)
+		api_fail(lua, "expected L2's gpa 0x%" PRIx64 ", saw 0x%" PRIx64, gpa, seen);
+}
+
+static void expect_to_l1(lua_State *lua, int index, bool missing, const struct world_outcome *o)
+{
+	bool to_l1 = api_bool(lua, index, "to_l1", missing);
+
+	if (o->to_l1 != to_l1)
+		saw(lua, to_l1 ? "an exit to L1" : "no exit to L1", o);
 }
 
 static bool expect_end(lua_State *lua, int index, const char *key, enum world_end end,
@@ -102,10 +149,21 @@ static bool expect_end(lua_State *lua, int index, const char *key, enum world_en
 
 static void expect_outcome(lua_State *lua, int index, const struct world_outcome *o)
 {
+	static const struct {
+		const char *key;
+		enum umbra_event_kind kind;
+	} exits[] = {
+		{"npf", UMBRA_EVENT_NPF},
+		{"violation", UMBRA_EVENT_EPT_VIOLATION},
+		{"misconfig", UMBRA_EVENT_EPT_MISCONFIG},
+		{"pml_full", UMBRA_EVENT_PML_FULL},
+	};
 	const char *status = api_string(lua, index, "status", NULL);
-	bool other = false;
+	bool other = false, exit = false;
 
-	expect_pf(lua, index, o);
+	for (unsigned i = 0; i < sizeof(exits) / sizeof(exits[0]); i++)
+		exit |= expect_event(lua, index, exits[i].key, exits[i].kind, o);
+	other = exit | expect_event(lua, index, "pf", UMBRA_EVENT_PF, o);
 	expect_place(lua, index, "mmio", "MMIO", WORLD_MMIO, o);
 	expect_place(lua, index, "memory_fault", "a memory fault", WORLD_MEMORY_FAULT, o);
 	if (api_bool(lua, index, "gp", false)) {
@@ -113,6 +171,7 @@ static void expect_outcome(lua_State *lua, int index, const struct world_outcome
 		if (o->end != WORLD_FAULT || o->event.kind != UMBRA_EVENT_GP)
 			saw(lua, "#GP", o);
 	}
+	other |= expect_end(lua, index, "vmfail", WORLD_VMFAIL, o);
 	other |= expect_end(lua, index, "escaped", WORLD_ESCAPED, o);
 	other |= expect_end(lua, index, "stuck", WORLD_STUCK, o);
 	other |= expect_end(lua, index, "refused", WORLD_REFUSED_ENTRY, o);
@@ -121,8 +180,8 @@ static void expect_outcome(lua_State *lua, int index, const struct world_outcome
 		if (o->end != WORLD_STATUS || o->status != api_status(lua, status))
 			saw(lua, status, o);
 	}
-	static const char *const others[] = {"pf", "mmio", "memory_fault"};
-	for (unsigned i = 0; i < 3; i++) {
+	static const char *const others[] = {"mmio", "memory_fault"};
+	for (unsigned i = 0; i < 2; i++) {
 		if (!api_has(lua, index, others[i]))
 			continue;
 		lua_pop(lua, 1);
@@ -139,6 +198,9 @@ static void expect_outcome(lua_State *lua, int index, const struct world_outcome
 	} else if (!other && o->end != WORLD_DONE) {
 		saw(lua, "that it completes", o);
 	}
+	if (o->end == WORLD_FAULT)
+		expect_to_l1(lua, index, exit, o);
+	expect_l2_gpa(lua, index, o);
 }
 
 static void expect_details(lua_State *lua, int index, const struct world_access *access,
@@ -168,7 +230,7 @@ static void expect_bare(lua_State *lua, int index, const struct world_result *re
 {
 	const char *text = api_string(lua, index, "bare", "same");
 	enum bare bare = (enum bare)api_word(lua, "bare", text, bares);
-	char umbra[160], other[160];
+	char umbra[256], other[256];
 	bool fine = true;
 
 	switch (bare) {

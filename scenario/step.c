@@ -22,32 +22,56 @@
 
 /* ---- flushes and entries ---- */
 
-void world_flush_cpu(struct world_cpu *cpu, const char *why, bool omit)
+static void flush_tag(struct world_cpu *cpu, enum world_tag tag)
 {
-	struct world *world = cpu->world;
+	if (cpu->world->config.cpu.vendor == UMBRA_VENDOR_AMD) {
+		cpu->tlb_control[tag] = 3;
+		cpu->stale = true;
+	} else if (cpu->world->config.paging == UMBRA_PAGING_EPT) {
+		model_invept(cpu->model, 1, cpu->root.pointer);
+	} else {
+		model_invvpid(cpu->model, 1, tag + 1, (umbra_gva){0});
+	}
+}
+
+/* False: it is not to be done. */
+static bool note_flush(struct world_cpu *cpu, const char *why, bool omit)
+{
 	struct note *note;
 
 	if (!cpu->entered)
-		return;
-	note = world_note(world, omit ? NOTE_NO_FLUSH : NOTE_FLUSH);
+		return false;
+	note = world_note(cpu->world, omit ? NOTE_NO_FLUSH : NOTE_FLUSH);
 	note->flush.cpu = cpu->number;
 	note->flush.why = why;
-	if (omit)
+	return !omit;
+}
+
+void world_flush_cpu(struct world_cpu *cpu, const char *why, bool omit)
+{
+	if (!note_flush(cpu, why, omit))
 		return;
-	if (world->config.cpu.vendor == UMBRA_VENDOR_AMD) {
-		cpu->tlb_control = 3;
-		cpu->stale = true;
-	} else if (world->config.paging == UMBRA_PAGING_EPT) {
-		model_invept(cpu->model, 1, cpu->root.pointer);
-	} else {
-		model_invvpid(cpu->model, 1, WORLD_TAG, (umbra_gva){0});
+	if (cpu->has_l2 && cpu->world->config.paging == UMBRA_PAGING_EPT) {
+		model_invept(cpu->model, 2, 0);
+		return;
 	}
+	flush_tag(cpu, WORLD_L1);
+	if (cpu->has_l2)
+		flush_tag(cpu, WORLD_L2);
+}
+
+void world_look(struct world_cpu *cpu)
+{
+	const bool mirror = cpu->in_l2 && cpu->l2.paging == UMBRA_NESTED_EPT;
+
+	cpu->world->mbec = mirror ? cpu->l2.exec_by_mode : cpu->world->config.exec_by_mode;
 }
 
 static bool same_root(const struct umbra_root *a, const struct umbra_root *b)
 {
 	return a->pointer == b->pointer && !memcmp(&a->regs, &b->regs, sizeof(a->regs)) &&
-	       !memcmp(&a->host, &b->host, sizeof(a->host));
+	       !memcmp(&a->host, &b->host, sizeof(a->host)) && a->nested == b->nested &&
+	       a->exec_by_mode == b->exec_by_mode && a->readonly_tables == b->readonly_tables;
 }
 
 /* The guest's tables are in PAE format: the CPU reads PDPTEs when it enters. */
@@ -59,6 +83,11 @@ static bool reads_pdptes(const struct world_cpu *cpu)
 	       regs->cr0 & UMBRA_CR0_PG && regs->cr4 & UMBRA_CR4_PAE;
 }
 
+static enum world_tag tag_of(const struct world_cpu *cpu)
+{
+	return cpu->root.nested ? WORLD_L2 : WORLD_L1;
+}
+
 static struct model_state state_of(const struct world_cpu *cpu)
 {
 	const struct world_config *c = &cpu->world->config;
@@ -66,21 +95,22 @@ static struct model_state state_of(const struct world_cpu *cpu)
 		.regs = cpu->root.regs,
 		.load_pdptes = c->paging == UMBRA_PAGING_SHADOW,
 		.long_code = world_regs(cpu)->efer & UMBRA_EFER_LMA,
-		.tag = WORLD_TAG,
-		.tlb_control = cpu->tlb_control,
+		.tag = tag_of(cpu) + 1,
+		.tlb_control = cpu->tlb_control[tag_of(cpu)],
 	};
 
 	if (c->paging == UMBRA_PAGING_EPT) {
 		state.stage2 = MODEL_EPT;
 		state.eptp = cpu->root.pointer;
-		state.mbec = c->exec_by_mode;
+		state.mbec = cpu->root.exec_by_mode;
 	} else if (c->paging == UMBRA_PAGING_NPT) {
 		state.stage2 = MODEL_NPT;
 		state.ncr3 = cpu->root.pointer;
 		state.hcr0 = cpu->root.host.cr0;
 		state.hcr4 = cpu->root.host.cr4;
 		state.hefer = cpu->root.host.efer;
-		state.gmet = c->exec_by_mode;
+		state.gmet = cpu->root.exec_by_mode;
+		state.rogpt = cpu->root.readonly_tables;
 	}
 	return state;
 }
@@ -101,16 +131,16 @@ bool world_enter(struct world_cpu *cpu, struct world_outcome *outcome)
 	}
 	same = cpu->entered && same_root(&root, &cpu->root);
 	if (!cpu->entered)
-		cpu->tlb_control = 0;
+		memset(cpu->tlb_control, 0, sizeof(cpu->tlb_control));
 	cpu->entered = true;
 	cpu->root = root;
-	if (root.flush)
-		world_flush_cpu(cpu, "root.flush", cpu->world->omits.root_flush);
+	if (root.flush && note_flush(cpu, "root.flush", cpu->world->omits.root_flush))
+		flush_tag(cpu, tag_of(cpu));
 	cpu->stale = false;
-	if (same && !cpu->tlb_control && !reads_pdptes(cpu))
+	if (same && !cpu->tlb_control[tag_of(cpu)] && !reads_pdptes(cpu))
 		return true;
 	state = state_of(cpu);
-	cpu->tlb_control = 0;
+	cpu->tlb_control[tag_of(cpu)] = 0;
 	if (model_enter(cpu->model, &state).kind == UMBRA_EVENT_NONE)
 		return true;
 	cpu->entered = false;
@@ -119,6 +149,11 @@ bool world_enter(struct world_cpu *cpu, struct world_outcome *outcome)
 }
 
 /* ---- faults ---- */
+
+static enum umbra_nested_paging l2_paging(const struct world_cpu *cpu)
+{
+	return cpu->in_l2 ? cpu->l2.paging : UMBRA_NESTED_NONE;
+}
 
 /* True: enter again. */
 static bool resolve(struct world_cpu *cpu, const struct umbra_event *event, unsigned access,
@@ -132,7 +167,8 @@ static bool resolve(struct world_cpu *cpu, const struct umbra_event *event, unsi
 	};
 	struct note *note = world_note(cpu->world, NOTE_EXIT);
 
-	note->exit = *event;
+	note->exit.event = *event;
+	note->exit.l2_gpa = l2_paging(cpu) != UMBRA_NESTED_NONE;
 	memset(resolution, 0, sizeof(*resolution));
 	outcome->exits++;
 	outcome->status = umbra_vcpu_fault(cpu->vcpu, &exit, resolution);
@@ -152,6 +188,7 @@ static bool resolve(struct world_cpu *cpu, const struct umbra_event *event, unsi
 	case UMBRA_INJECT:
 		outcome->end = WORLD_FAULT;
 		outcome->event = resolution->event;
+		outcome->to_l1 = resolution->to_l1;
 		return false;
 	case UMBRA_MEMORY_FAULT:
 		outcome->end = WORLD_MEMORY_FAULT;
@@ -167,16 +204,19 @@ void world_exit(struct world_cpu *cpu, const struct umbra_event *event, unsigned
 	struct umbra_resolution resolution;
 
 	*outcome = (struct world_outcome){.end = WORLD_DONE, .verdict = UMBRA_VERDICT_COUNT};
+	world_look(cpu);
 	if (resolve(cpu, event, access, outcome, &resolution))
 		return;
 	if (outcome->end == WORLD_DONE && resolution.verdict == UMBRA_MMIO)
 		outcome->end = WORLD_MMIO;
 	outcome->gpa = resolution.gpa;
+	if (outcome->to_l1)
+		world_follow_exit(cpu);
 }
 
-/* The embedder carries the instruction out. */
+/* The embedder carries the instruction out that led to @event. */
 static void emulate(struct world_cpu *cpu, const struct world_access *access,
-		    struct world_outcome *outcome)
+		    const struct umbra_event *event, struct world_outcome *outcome)
 {
 	const bool write = access->access & UMBRA_ACCESS_WRITE;
 	struct umbra_translation t;
@@ -190,10 +230,13 @@ static void emulate(struct world_cpu *cpu, const struct world_access *access,
 	if (t.event.kind != UMBRA_EVENT_NONE) {
 		outcome->end = WORLD_FAULT;
 		outcome->event = t.event;
+		outcome->to_l1 = umbra_vcpu_exits_to_l1(cpu->vcpu, &t.event);
 		return;
 	}
 	slot = world_slot_at(cpu->world, t.gpa);
 	outcome->gpa = t.gpa;
+	/* What was reported last is what was accessed. */
+	outcome->l2_gpa = l2_paging(cpu) == UMBRA_NESTED_NONE ? t.gpa : event->gpa;
 	outcome->end = !slot || (slot->readonly && write) ? WORLD_MMIO : WORLD_DONE;
 	world_note(cpu->world, NOTE_EMULATED);
 	if (outcome->end == WORLD_MMIO) {
@@ -238,18 +281,21 @@ static void umbra_access(struct world_cpu *cpu, const struct world_access *acces
 			outcome->end = WORLD_DONE;
 			if (!world_gpa_of(cpu->world, seen.piece[0].hpa.v, &outcome->gpa))
 				outcome->end = WORLD_ESCAPED;
+			outcome->l2_gpa = l2_paging(cpu) == UMBRA_NESTED_NONE ? outcome->gpa
+									      : seen.piece[0].gpa;
 			return;
 		}
 		if (own_exception(cpu, &seen.event)) {
 			outcome->end = WORLD_FAULT;
 			outcome->event = seen.event;
+			outcome->to_l1 = umbra_vcpu_exits_to_l1(cpu->vcpu, &seen.event);
 			return;
 		}
 		if (resolve(cpu, &seen.event, access->access, outcome, &resolution))
 			continue;
 		if (outcome->status == UMBRA_OK &&
 		    (resolution.verdict == UMBRA_MMIO || resolution.verdict == UMBRA_EMULATE))
-			emulate(cpu, access, outcome);
+			emulate(cpu, access, &seen.event, outcome);
 		return;
 	}
 	outcome->end = WORLD_STUCK;
@@ -276,25 +322,52 @@ static void bare_access(struct world_cpu *cpu, const struct world_access *access
 	if (seen.event.kind != UMBRA_EVENT_NONE) {
 		outcome->end = WORLD_FAULT;
 		outcome->event = seen.event;
+		outcome->code_defined = seen.code_defined;
+		outcome->to_l1 = world_exits_to_l1(cpu, &seen.event);
 		return;
 	}
-	outcome->gpa = seen.piece[0].gpa;
+	outcome->gpa.v = seen.piece[0].hpa.v;
+	outcome->l2_gpa = seen.piece[0].gpa;
 	slot = world_slot_at(cpu->world, outcome->gpa);
 	outcome->end = !slot || (slot->readonly && write) ? WORLD_MMIO : WORLD_DONE;
 	if (write && outcome->end == WORLD_DONE)
 		memcpy(world_bare_at(cpu->world, outcome->gpa), &access->value, access->size);
 }
 
-static bool same(const struct world_outcome *a, const struct world_outcome *b, bool values)
+/* @bare says what of a code is defined. */
+static bool same_event(const struct umbra_event *a, const struct world_outcome *bare)
 {
-	if (a->end != b->end)
+	const struct umbra_event *b = &bare->event;
+
+	if (a->kind != b->kind)
+		return false;
+	switch (a->kind) {
+	case UMBRA_EVENT_PF: return a->code == b->code && a->gva.v == b->gva.v;
+	case UMBRA_EVENT_EPT_VIOLATION:
+		if ((a->code ^ b->code) & bare->code_defined || a->gpa.v != b->gpa.v)
+			return false;
+		return !(b->code & UMBRA_EPTQ_GVA) || a->gva.v == b->gva.v;
+	case UMBRA_EVENT_NPF:
+		/* Low bits of the address of a table's entry: H-95 is unsure. */
+		if (b->code & UMBRA_NPF_TABLE)
+			return a->code == b->code && !((a->gpa.v ^ b->gpa.v) >> UMBRA_PAGE_SHIFT);
+		return a->code == b->code && a->gpa.v == b->gpa.v;
+	case UMBRA_EVENT_EPT_MISCONFIG: return a->gpa.v == b->gpa.v;
+	default: return true;
+	}
+}
+
+static bool same(const struct world_outcome *a, const struct world_outcome *bare, bool values)
+{
+	if (a->end != bare->end || a->to_l1 != bare->to_l1)
 		return false;
 	switch (a->end) {
-	case WORLD_DONE: return a->gpa.v == b->gpa.v && (!values || a->value == b->value);
-	case WORLD_MMIO: return a->gpa.v == b->gpa.v;
-	case WORLD_FAULT:
-		return a->event.kind == b->event.kind && a->event.code == b->event.code &&
-		       (a->event.kind != UMBRA_EVENT_PF || a->event.gva.v == b->event.gva.v);
+	case WORLD_DONE:
+		return a->gpa.v == bare->gpa.v && a->l2_gpa.v == bare->l2_gpa.v &&
+		       (!values || a->value == bare->value);
+	case WORLD_MMIO: return a->gpa.v == bare->gpa.v;
+	case WORLD_FAULT: return same_event(&a->event, bare);
+	case WORLD_VMFAIL: return true;
 	default: return false;
 	}
 }
@@ -308,7 +381,8 @@ static bool explained(struct world_cpu *cpu, const struct world_access *access,
 
 	if (outcome->end == WORLD_DONE || outcome->end == WORLD_MMIO) {
 		seen.piece_count = 1;
-		seen.piece[0] = (struct model_piece){outcome->gpa, {outcome->gpa.v}, access->size};
+		seen.piece[0] =
+			(struct model_piece){outcome->l2_gpa, {outcome->gpa.v}, access->size};
 	} else if (outcome->end != WORLD_FAULT) {
 		return false;
 	}
@@ -319,12 +393,16 @@ void world_access(struct world_cpu *cpu, const struct world_access *access,
 		  struct world_result *result)
 {
 	*result = (struct world_result){0};
-	cpu->used[cpu->used_count++ % WORLD_USED] = access->gva;
+	world_look(cpu);
+	if (!cpu->in_l2)
+		cpu->used[cpu->used_count++ % WORLD_USED] = access->gva;
 	umbra_access(cpu, access, &result->umbra);
 	result->legal = explained(cpu, access, &result->umbra);
 	bare_access(cpu, access, &result->bare);
 	result->same = same(&result->umbra, &result->bare, !(access->access & UMBRA_ACCESS_WRITE));
 	result->legal |= result->same;
+	if (result->umbra.to_l1)
+		world_follow_exit(cpu);
 }
 
 /* ---- registers ---- */
@@ -334,29 +412,36 @@ const struct umbra_regs *world_regs(const struct world_cpu *cpu)
 	return &model_state_of(cpu->bare)->regs;
 }
 
-static void refuse(struct world_outcome *outcome)
+void world_refuse(struct world_outcome *outcome)
 {
 	outcome->end = WORLD_FAULT;
 	outcome->event = (struct umbra_event){.kind = UMBRA_EVENT_GP};
 }
 
-static void took(struct world_outcome *outcome, struct umbra_event event)
+/* A load of PDPTEs by L2 may meet what L1's EPT forbids. */
+static void took(const struct world_cpu *cpu, struct world_outcome *outcome,
+		 struct umbra_event event)
 {
-	if (event.kind != UMBRA_EVENT_NONE)
-		refuse(outcome);
+	if (event.kind == UMBRA_EVENT_NONE)
+		return;
+	world_refuse(outcome);
+	outcome->to_l1 = world_exits_to_l1(cpu, &event);
+	if (outcome->to_l1)
+		outcome->event = event;
 }
 
-static void took_status(struct world_outcome *outcome, enum umbra_status status)
+void world_took_status(struct world_outcome *outcome, enum umbra_status status)
 {
 	outcome->status = status;
 	if (status == UMBRA_EINVAL || status == UMBRA_EFAULT)
-		refuse(outcome);
+		world_refuse(outcome);
 	else if (status != UMBRA_OK)
 		outcome->end = WORLD_STATUS;
 }
 
-static void judge_instruction(struct world_result *result)
+void world_judge(struct world_result *result)
 {
+	result->bare.code_defined = ~0ull;
 	result->same = same(&result->umbra, &result->bare, false);
 	result->legal = result->same;
 }
@@ -370,14 +455,18 @@ void world_start(struct world_cpu *cpu, const struct umbra_regs *regs, struct wo
 	};
 
 	*result = (struct world_result){0};
-	took(&result->bare, model_enter(cpu->bare, &state));
+	if (cpu->in_l2)
+		umbra_vcpu_leave_nested(cpu->vcpu);
+	cpu->in_l2 = false;
+	world_look(cpu);
+	took(cpu, &result->bare, model_enter(cpu->bare, &state));
 	model_enter(cpu->judge, &state);
 	model_flush_all(cpu->judge);
-	took_status(&result->umbra, umbra_vcpu_set_regs(cpu->vcpu, regs, true));
+	world_took_status(&result->umbra, umbra_vcpu_set_regs(cpu->vcpu, regs, true));
 	model_flush_all(cpu->model);
 	cpu->stale = true;
 	cpu->entered = false;
-	judge_instruction(result);
+	world_judge(result);
 }
 
 static struct umbra_event model_mov(struct model_cpu *cpu, enum world_register which,
@@ -403,21 +492,22 @@ static void tdp_mov(struct world_cpu *cpu, enum world_register which, uint64_t v
 			return;
 		event = model_mov(cpu->model, which, value);
 		if (event.kind == UMBRA_EVENT_NONE) {
-			took_status(outcome,
-				    umbra_vcpu_set_regs(cpu->vcpu,
-							&model_state_of(cpu->model)->regs, false));
+			world_took_status(outcome,
+					  umbra_vcpu_set_regs(cpu->vcpu,
+							      &model_state_of(cpu->model)->regs,
+							      false));
 			cpu->stale = true;
 			return;
 		}
 		if (event.kind == UMBRA_EVENT_GP) {
-			refuse(outcome);
+			world_refuse(outcome);
 			return;
 		}
 		if (resolve(cpu, &event, 0, outcome, &resolution))
 			continue;
 		/* PDPTEs where no memory is: the embedder injects #GP. */
 		if (resolution.verdict == UMBRA_MMIO)
-			refuse(outcome);
+			world_refuse(outcome);
 		return;
 	}
 	outcome->end = WORLD_STUCK;
@@ -438,7 +528,7 @@ static void shadow_mov(struct world_cpu *cpu, enum world_register which, uint64_
 		load = (regs.cr0 ^ value) & cr0_load;
 		regs.cr0 = value;
 		break;
-	case WORLD_CR3: took_status(outcome, umbra_vcpu_mov_cr3(cpu->vcpu, value)); return;
+	case WORLD_CR3: world_took_status(outcome, umbra_vcpu_mov_cr3(cpu->vcpu, value)); return;
 	case WORLD_CR4:
 		load = (regs.cr4 ^ value) & cr4_load;
 		regs.cr4 = value;
@@ -451,7 +541,7 @@ static void shadow_mov(struct world_cpu *cpu, enum world_register which, uint64_
 		regs.efer &= ~UMBRA_EFER_LMA;
 		regs.efer |= regs.cr0 & UMBRA_CR0_PG ? UMBRA_EFER_LMA : 0;
 	}
-	took_status(outcome, umbra_vcpu_set_regs(cpu->vcpu, &regs, load));
+	world_took_status(outcome, umbra_vcpu_set_regs(cpu->vcpu, &regs, load));
 }
 
 void world_mov(struct world_cpu *cpu, enum world_register which, uint64_t value,
@@ -459,13 +549,15 @@ void world_mov(struct world_cpu *cpu, enum world_register which, uint64_t value,
 {
 	*result = (struct world_result){0};
 	result->umbra.verdict = UMBRA_VERDICT_COUNT;
-	took(&result->bare, model_mov(cpu->bare, which, value));
+	took(cpu, &result->bare, model_mov(cpu->bare, which, value));
 	model_mov(cpu->judge, which, value);
 	if (world_is_tdp(cpu->world))
 		tdp_mov(cpu, which, value, &result->umbra);
 	else
 		shadow_mov(cpu, which, value, &result->umbra);
-	judge_instruction(result);
+	world_judge(result);
+	if (result->umbra.to_l1)
+		world_follow_exit(cpu);
 }
 
 void world_keys(struct world_cpu *cpu, uint32_t pkru)
@@ -500,13 +592,13 @@ void world_invpcid(struct world_cpu *cpu, unsigned type, uint64_t pcid, umbra_gv
 		   struct world_result *result)
 {
 	*result = (struct world_result){0};
-	took(&result->bare, model_invpcid(cpu->bare, type, (uint16_t)pcid, gva));
+	took(cpu, &result->bare, model_invpcid(cpu->bare, type, (uint16_t)pcid, gva));
 	model_invpcid(cpu->judge, type, (uint16_t)pcid, gva);
 	if (!world_is_tdp(cpu->world)) {
-		took_status(&result->umbra, umbra_vcpu_invpcid(cpu->vcpu, type, pcid, gva));
+		world_took_status(&result->umbra, umbra_vcpu_invpcid(cpu->vcpu, type, pcid, gva));
 		cpu->stale = true;
 	} else if (world_enter(cpu, &result->umbra)) {
-		took(&result->umbra, model_invpcid(cpu->model, type, (uint16_t)pcid, gva));
+		took(cpu, &result->umbra, model_invpcid(cpu->model, type, (uint16_t)pcid, gva));
 	}
-	judge_instruction(result);
+	world_judge(result);
 }

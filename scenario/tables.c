@@ -9,6 +9,7 @@
 #include "scenario/tables.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #define ADDRESS 0xffffffffff000ull
 
@@ -22,6 +23,8 @@ static const struct {
 	[TABLES_PAE] = {"pae", 3, 8, 9},
 	[TABLES_4] = {"4", 4, 8, 9},
 	[TABLES_5] = {"5", 5, 8, 9},
+	[TABLES_EPT4] = {"ept4", 4, 8, 9},
+	[TABLES_EPT5] = {"ept5", 5, 8, 9},
 };
 
 const char *tables_mode_name(enum tables_mode mode)
@@ -40,9 +43,25 @@ enum tables_mode tables_mode_of(const struct umbra_regs *regs)
 	return regs->cr4 & UMBRA_CR4_PSE ? TABLES_32PSE : TABLES_32;
 }
 
+bool tables_is_ept(enum tables_mode mode)
+{
+	return mode == TABLES_EPT4 || mode == TABLES_EPT5;
+}
+
+bool tables_is_present(enum tables_mode mode, uint64_t value)
+{
+	/* MBEC: user execute alone will do. */
+	return value & (tables_is_ept(mode) ? 0x407 : 1);
+}
+
 unsigned tables_top(enum tables_mode mode)
 {
 	return modes[mode].top;
+}
+
+uint64_t tables_span(enum tables_mode mode, unsigned level)
+{
+	return 1ull << (12 + modes[mode].bits * (level - 1));
 }
 
 unsigned tables_entry_bytes(enum tables_mode mode)
@@ -73,10 +92,30 @@ umbra_gpa tables_next(enum tables_mode mode, uint64_t value)
 	return (umbra_gpa){value & (modes[mode].bytes == 4 ? 0xfffff000 : ADDRESS)};
 }
 
+static uint64_t ept_leaf(umbra_gpa gpa, unsigned flags, unsigned level)
+{
+	uint64_t value = gpa.v | 6 << 3; /* write-back */
+
+	value |= flags & TABLES_R ? 1 : 0;
+	value |= flags & TABLES_W ? 2 : 0;
+	value |= flags & TABLES_X ? 4 : 0;
+	value |= flags & TABLES_U ? 1 << 10 : 0;
+	value |= flags & TABLES_A ? 1 << 8 : 0;
+	value |= flags & TABLES_D ? 1 << 9 : 0;
+	return value | (level > 1 ? 0x80 : 0);
+}
+
+uint64_t tables_eptp(const struct tables *tables, bool ad)
+{
+	return tables->root.v | 6 | (modes[tables->mode].top - 1ull) << 3 | (ad ? 1 << 6 : 0);
+}
+
 uint64_t tables_leaf(enum tables_mode mode, umbra_gpa gpa, unsigned flags, unsigned level)
 {
 	uint64_t value = gpa.v | 1;
 
+	if (tables_is_ept(mode))
+		return ept_leaf(gpa, flags, level);
 	/* PSE-36: bits 39:32 of the address are bits 20:13 of the entry. */
 	if (modes[mode].bytes == 4 && level == 2)
 		value = (gpa.v & 0xffc00000) | (gpa.v >> 32 & 0xff) << 13 | 1;
@@ -94,11 +133,13 @@ uint64_t tables_leaf(enum tables_mode mode, umbra_gpa gpa, unsigned flags, unsig
 bool tables_get(struct tables *tables, umbra_gpa place, uint64_t *value)
 {
 	*value = 0;
+	place.v += tables->base;
 	return world_peek(tables->world, place, value, modes[tables->mode].bytes);
 }
 
 bool tables_put(struct tables *tables, umbra_gpa place, uint64_t value)
 {
+	place.v += tables->base;
 	return world_poke(tables->world, place, &value, modes[tables->mode].bytes) == UMBRA_OK;
 }
 
@@ -113,7 +154,8 @@ static bool take(struct tables *tables, umbra_gpa *page, char *error, size_t err
 	}
 	page->v = tables->pool.v + tables->used;
 	tables->used += UMBRA_PAGE_SIZE;
-	if (world_poke(tables->world, *page, zeros, sizeof(zeros)) == UMBRA_OK)
+	if (world_poke(tables->world, (umbra_gpa){tables->base + page->v}, zeros, sizeof(zeros)) ==
+	    UMBRA_OK)
 		return true;
 	snprintf(error, error_size, "the pool of page tables is not in a writable slot (0x%llx)",
 		 (unsigned long long)page->v);
@@ -123,6 +165,8 @@ static bool take(struct tables *tables, umbra_gpa *page, char *error, size_t err
 static uint64_t table_entry(enum tables_mode mode, umbra_gpa table, unsigned level)
 {
 	/* A PDPTE has no rights; all else allows everything. */
+	if (tables_is_ept(mode))
+		return table.v | 0x407;
 	return table.v | (mode == TABLES_PAE && level == 3 ? 1 : 7);
 }
 
@@ -141,11 +185,12 @@ bool tables_place(struct tables *tables, umbra_gva gva, unsigned level, bool mak
 			snprintf(error, error_size, "the level %u table is not in memory", at);
 			return false;
 		}
-		if (value & 1 && tables_is_leaf(tables->mode, value, at)) {
+		if (tables_is_present(tables->mode, value) &&
+		    tables_is_leaf(tables->mode, value, at)) {
 			snprintf(error, error_size, "level %u already maps a large page there", at);
 			return false;
 		}
-		if (value & 1) {
+		if (tables_is_present(tables->mode, value)) {
 			table = tables_next(tables->mode, value);
 			continue;
 		}
@@ -165,6 +210,8 @@ bool tables_place(struct tables *tables, umbra_gva gva, unsigned level, bool mak
 
 bool tables_open(struct tables *tables, char *error, size_t error_size)
 {
+	struct tables *in = tables->owner ? tables->owner : tables;
+
 	if (tables->mode == TABLES_UNPAGED)
 		return true;
 	if (!tables->root.v && !take(tables, &tables->root, error, error_size))
@@ -174,12 +221,61 @@ bool tables_open(struct tables *tables, char *error, size_t error_size)
 		const umbra_gva gva = {tables->window.v + at};
 		const umbra_gpa page = {tables->pool.v + at};
 
-		if (!tables_place(tables, gva, 1, true, &place, error, error_size))
+		if (!tables_place(in, gva, 1, true, &place, error, error_size))
 			return false;
-		if (!tables_put(tables, place, tables_leaf(tables->mode, page, TABLES_W, 1))) {
+		if (!tables_put(in, place, tables_leaf(in->mode, page, TABLES_W, 1))) {
 			snprintf(error, error_size, "the window's tables cannot be written");
 			return false;
 		}
 	}
 	return true;
+}
+
+/* The address that an entry with a leaf leads to. */
+static uint64_t page_address(enum tables_mode mode, uint64_t value, unsigned level,
+			     uint64_t address)
+{
+	const uint64_t span = tables_span(mode, level);
+	uint64_t page = tables_next(mode, value).v & ~(span - 1);
+
+	if (modes[mode].bytes == 4 && level == 2) /* PSE-36 */
+		page |= (value >> 13 & 0xff) << 32;
+	return page | (address & (span - 1));
+}
+
+void tables_walk(struct world *world, enum tables_mode mode, uint64_t root,
+		 const struct tables *below, uint64_t address, struct tables_walk *walk)
+{
+	uint64_t table = root & (mode == TABLES_PAE ? 0xffffffe0 : ADDRESS);
+
+	memset(walk, 0, sizeof(*walk));
+	if (mode == TABLES_UNPAGED) {
+		walk->mapped = true;
+		walk->address = address;
+		return;
+	}
+	for (unsigned at = modes[mode].top; at; at--) {
+		struct tables_walk nested = {.mapped = true};
+		unsigned index = tables_index(mode, (umbra_gva){address}, at), n = walk->count++;
+		uint64_t value = 0;
+
+		nested.address = table + index * modes[mode].bytes;
+		if (below)
+			tables_walk(world, below->mode, below->root.v, NULL, nested.address,
+				    &nested);
+		walk->step[n].level = (uint8_t)at;
+		walk->step[n].index = index;
+		walk->step[n].there =
+			nested.mapped &&
+			world_peek(world, (umbra_gpa){nested.address}, &value, modes[mode].bytes);
+		walk->step[n].value = value;
+		if (!walk->step[n].there || !tables_is_present(mode, value))
+			return;
+		if (tables_is_leaf(mode, value, at)) {
+			walk->mapped = true;
+			walk->address = page_address(mode, value, at, address);
+			return;
+		}
+		table = tables_next(mode, value).v;
+	}
 }

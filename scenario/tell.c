@@ -86,6 +86,23 @@ const char *tell_pf_code(uint64_t code, char *text, size_t size)
 	return text;
 }
 
+const struct tell_bit tell_eptq_names[] = {
+	{"read", UMBRA_EPTQ_READ},
+	{"write", UMBRA_EPTQ_WRITE},
+	{"fetch", UMBRA_EPTQ_FETCH},
+	{"R", UMBRA_EPTQ_R},
+	{"W", UMBRA_EPTQ_W},
+	{"X", UMBRA_EPTQ_X},
+	{"XU", UMBRA_EPTQ_XU},
+	{"GVA", UMBRA_EPTQ_GVA},
+	{"FINAL", UMBRA_EPTQ_FINAL},
+	{"GUEST_U", UMBRA_EPTQ_GUEST_U},
+	{"GUEST_W", UMBRA_EPTQ_GUEST_W},
+	{"GUEST_NX", UMBRA_EPTQ_GUEST_NX},
+	{"SS", UMBRA_EPTQ_SHSTK},
+	{NULL, 0},
+};
+
 const char *tell_access(unsigned access, char *text, size_t size)
 {
 	*text = 0;
@@ -119,7 +136,9 @@ const char *tell_entry(const struct world_entry *e, char *text, size_t size)
 	return text;
 }
 
-static const char *event_words(const struct umbra_event *event, char *text, size_t size)
+/* @gpa: "gpa", or whose. */
+static const char *event_words(const struct umbra_event *event, const char *gpa, char *text,
+			       size_t size)
 {
 	char code[64];
 
@@ -131,11 +150,11 @@ static const char *event_words(const struct umbra_event *event, char *text, size
 	case UMBRA_EVENT_GP: snprintf(text, size, "#GP"); break;
 	case UMBRA_EVENT_SS: snprintf(text, size, "#SS"); break;
 	case UMBRA_EVENT_NPF:
-		snprintf(text, size, "NPF 0x%" PRIx64 " (%s) at gpa 0x%" PRIx64, event->code,
-			 tell_pf_code(event->code, code, sizeof(code)), event->gpa.v);
+		snprintf(text, size, "NPF 0x%" PRIx64 " (%s) at %s 0x%" PRIx64, event->code,
+			 tell_pf_code(event->code, code, sizeof(code)), gpa, event->gpa.v);
 		break;
 	case UMBRA_EVENT_EPT_VIOLATION:
-		snprintf(text, size, "EPT violation (%s%s%s) at gpa 0x%" PRIx64,
+		snprintf(text, size, "EPT violation (%s%s%s) at %s 0x%" PRIx64,
 			 event->code & UMBRA_EPTQ_WRITE   ? "write"
 			 : event->code & UMBRA_EPTQ_FETCH ? "fetch"
 							  : "read",
@@ -145,13 +164,40 @@ static const char *event_words(const struct umbra_event *event, char *text, size
 			 event->code & (UMBRA_EPTQ_R | UMBRA_EPTQ_W | UMBRA_EPTQ_X | UMBRA_EPTQ_XU)
 				 ? ", present"
 				 : "",
-			 event->gpa.v);
+			 gpa, event->gpa.v);
 		break;
 	case UMBRA_EVENT_EPT_MISCONFIG:
-		snprintf(text, size, "EPT misconfiguration at gpa 0x%" PRIx64, event->gpa.v);
+		snprintf(text, size, "EPT misconfiguration at %s 0x%" PRIx64, gpa, event->gpa.v);
 		break;
+	case UMBRA_EVENT_PML_FULL: snprintf(text, size, "the page-modification log is full"); break;
 	default: snprintf(text, size, "event %d", (int)event->kind);
 	}
+	return text;
+}
+
+const char *tell_qualification(uint64_t code, char *text, size_t size)
+{
+	*text = 0;
+	for (size_t i = 0; tell_eptq_names[i].name; i++)
+		if (code & tell_eptq_names[i].bit)
+			add(text, size, tell_eptq_names[i].name);
+	if (!*text)
+		add(text, size, "none");
+	return text;
+}
+
+/* As L1 is told. */
+static const char *exit_words(const struct umbra_event *event, char *text, size_t size)
+{
+	char code[96], words[160];
+
+	if (event->kind == UMBRA_EVENT_EPT_VIOLATION)
+		snprintf(words, sizeof(words),
+			 "EPT violation 0x%" PRIx64 " (%s) at L2's gpa 0x%" PRIx64, event->code,
+			 tell_qualification(event->code, code, sizeof(code)), event->gpa.v);
+	else
+		event_words(event, "L2's gpa", words, sizeof(words));
+	snprintf(text, size, "exit to L1: %s", words);
 	return text;
 }
 
@@ -160,7 +206,12 @@ const char *tell_outcome(const struct world_outcome *o, char *text, size_t size)
 	switch (o->end) {
 	case WORLD_DONE: snprintf(text, size, "gpa 0x%" PRIx64, o->gpa.v); break;
 	case WORLD_MMIO: snprintf(text, size, "MMIO at gpa 0x%" PRIx64, o->gpa.v); break;
-	case WORLD_FAULT: return event_words(&o->event, text, size);
+	case WORLD_FAULT:
+		return o->to_l1 ? exit_words(&o->event, text, size)
+				: event_words(&o->event, "gpa", text, size);
+	case WORLD_VMFAIL:
+		snprintf(text, size, o->to_l1 ? "exit to L1: VMFUNC" : "it fails");
+		break;
 	case WORLD_MEMORY_FAULT:
 		snprintf(text, size, "memory fault at gpa 0x%" PRIx64, o->gpa.v);
 		break;
@@ -176,32 +227,119 @@ const char *tell_outcome(const struct world_outcome *o, char *text, size_t size)
 
 /* ---- the guest's tables ---- */
 
+const char *tell_who(const struct world_cpu *cpu, char *text, size_t size)
+{
+	snprintf(text, size, "vcpu %u%s", cpu->number,
+		 cpu->in_l2    ? " in L2"
+		 : cpu->has_l2 ? " in L1"
+			       : "");
+	return text;
+}
+
+static void tell_walk(struct story *story, const char *whose, const struct tables_walk *walk)
+{
+	char text[256] = "";
+
+	for (unsigned i = 0; i < walk->count; i++) {
+		size_t used = strlen(text);
+
+		if (walk->step[i].there)
+			snprintf(text + used, sizeof(text) - used, " L%u[%u]=0x%" PRIx64,
+				 walk->step[i].level, walk->step[i].index, walk->step[i].value);
+		else
+			snprintf(text + used, sizeof(text) - used, " L%u not in memory",
+				 walk->step[i].level);
+	}
+	if (walk->count)
+		tell_line(story, "%s%s:%s%s", style(story, DIM), whose, text, style(story, PLAIN));
+}
+
+/* L1's EPT or NPT as tables; false: there is none. */
+static bool tables_below(const struct world_cpu *cpu, struct tables *below)
+{
+	const struct umbra_nested *l2 = &cpu->l2;
+
+	if (!cpu->in_l2 || l2->paging == UMBRA_NESTED_NONE)
+		return false;
+	*below = (struct tables){.world = cpu->world, .root = {l2->pointer}};
+	if (l2->paging == UMBRA_NESTED_EPT)
+		below->mode = (l2->pointer >> 3 & 7) == 4 ? TABLES_EPT5 : TABLES_EPT4;
+	else
+		below->mode = tables_mode_of(&cpu->l1.regs);
+	return true;
+}
+
 void tell_guest_walk(struct story *story, struct world_cpu *cpu, umbra_gva gva)
 {
 	const struct umbra_regs *regs = world_regs(cpu);
-	enum tables_mode mode = tables_mode_of(regs);
-	umbra_gpa table = {regs->cr3 & (mode == TABLES_PAE ? 0xffffffe0 : 0xffffffffff000ull)};
-	char text[256] = "";
+	struct tables_walk linear, physical;
+	struct tables below;
+	bool nested = tables_below(cpu, &below);
 
-	if (!tell_is_on(story) || mode == TABLES_UNPAGED)
+	if (!tell_is_on(story))
 		return;
-	for (unsigned at = tables_top(mode); at; at--) {
-		struct tables tables = {.world = cpu->world, .mode = mode};
-		unsigned index = tables_index(mode, gva, at);
-		size_t used = strlen(text);
-		uint64_t value;
+	tables_walk(cpu->world, tables_mode_of(regs), regs->cr3, nested ? &below : NULL, gva.v,
+		    &linear);
+	tell_walk(story, cpu->in_l2 ? "L2's tables" : "guest", &linear);
+	if (!nested || !linear.mapped)
+		return;
+	tables_walk(cpu->world, below.mode, below.root.v, NULL, linear.address, &physical);
+	tell_walk(story, tables_is_ept(below.mode) ? "L1's EPT" : "L1's NPT", &physical);
+	if (physical.mapped)
+		tell_line(story, "0x%" PRIx64 " -> L2's gpa 0x%" PRIx64 " -> L1's gpa 0x%" PRIx64,
+			  gva.v, linear.address, physical.address);
+	else
+		tell_line(story, "0x%" PRIx64 " -> L2's gpa 0x%" PRIx64 " -> nothing", gva.v,
+			  linear.address);
+}
 
-		if (!tables_get(&tables, (umbra_gpa){table.v + index * tables_entry_bytes(mode)},
-				&value)) {
-			snprintf(text + used, sizeof(text) - used, " L%u not in memory", at);
-			break;
-		}
-		snprintf(text + used, sizeof(text) - used, " L%u[%u]=0x%" PRIx64, at, index, value);
-		if (!(value & 1) || tables_is_leaf(mode, value, at))
-			break;
-		table = tables_next(mode, value);
+/* ---- Umbra's tables ---- */
+
+const char *tell_role(const struct world_step *step, char *text, size_t size)
+{
+	const struct umbra_role *r = &step->role;
+
+	snprintf(text, size, "%s%s", r->pae_root ? "pae-" : "",
+		 !step->number ? "?"
+		 : r->promoted ? "portal"
+		 : r->direct   ? "direct"
+			       : "mirror");
+	return text;
+}
+
+/* "mirror of quarter 2 of gpa 0x200000" */
+static void role_words(const struct world_step *step, char *text, size_t size)
+{
+	const struct umbra_role *r = &step->role;
+	const uint64_t gpa = (step->gfn.v << UMBRA_PAGE_SHIFT) + 32ull * r->pae_offset;
+	char role[16], slice[32] = "";
+
+	tell_role(step, role, sizeof(role));
+	/* A table of 4-byte entries is mirrored by several pages. */
+	if (r->guest_level == 2 && !r->promoted && !r->direct)
+		snprintf(slice, sizeof(slice), "%s %u of ", r->level == 2 ? "quarter" : "half",
+			 r->quadrant + 1);
+	if (!step->number)
+		snprintf(text, size, "?");
+	else if (r->direct)
+		snprintf(text, size, "%s from gpa 0x%" PRIx64, role, gpa);
+	else if (r->promoted)
+		snprintf(text, size, "%s to the %u-level root at gpa 0x%" PRIx64, role,
+			 r->guest_level, gpa);
+	else
+		snprintf(text, size, "%s of %sgpa 0x%" PRIx64, role, slice, gpa);
+}
+
+void tell_path(struct story *story, const struct world_step *steps, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		char words[96], entry[80];
+
+		role_words(&steps[i], words, sizeof(words));
+		tell_line(story, "L%u  table %zu, %s: [%u] -> %s", steps[i].entry.level,
+			  steps[i].number, words, steps[i].index,
+			  tell_entry(&steps[i].entry, entry, sizeof(entry)));
 	}
-	tell_line(story, "%sguest:%s%s", style(story, DIM), text, style(story, PLAIN));
 }
 
 /* ---- what happened ---- */
@@ -282,7 +420,9 @@ void tell_notes(struct story *story, const struct world *world)
 		switch (note->kind) {
 		case NOTE_EXIT:
 			tell_line(story, "%sexit: %s%s", style(story, YELLOW),
-				  event_words(&note->exit, text, sizeof(text)),
+				  event_words(&note->exit.event,
+					      note->exit.l2_gpa ? "L2's gpa" : "gpa", text,
+					      sizeof(text)),
 				  style(story, PLAIN));
 			break;
 		case NOTE_ANSWER: tell_answer(story, note); break;

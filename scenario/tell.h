@@ -31,7 +31,9 @@ static inline bool tell_is_on(const struct story *story)
 void tell_step(struct story *story, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /** tell_line - an indented line below it. */
 void tell_line(struct story *story, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/** tell_guest_walk - the guest's own entries for @gva, as they are now. */
+/** tell_who - "vcpu 0", and whether L1 or L2 if it ever was a hypervisor. */
+const char *tell_who(const struct world_cpu *cpu, char *text, size_t size);
+/** tell_guest_walk - the guest's own entries for @gva, as they are now; in L2 L1's as well. */
 void tell_guest_walk(struct story *story, struct world_cpu *cpu, umbra_gva gva);
 /** tell_notes - exits, verdicts, entries written, flushes. */
 void tell_notes(struct story *story, const struct world *world);
@@ -41,6 +43,16 @@ void tell_result(struct story *story, const struct world_access *access,
 
 /** tell_outcome - "gpa 0x5000", "#PF 0x3 (P W) at 0x400000" ..., in a static buffer of @text. */
 const char *tell_outcome(const struct world_outcome *outcome, char *text, size_t size);
+/** Bits of an EPT violation's exit qualification. */
+extern const struct tell_bit {
+	const char *name;
+	uint64_t bit;
+} tell_eptq_names[];
+const char *tell_qualification(uint64_t code, char *text, size_t size);
+/** tell_role - "portal", "mirror", "direct", with "pae-" before it. */
+const char *tell_role(const struct world_step *step, char *text, size_t size);
+/** tell_path - a line for each table. */
+void tell_path(struct story *story, const struct world_step *steps, unsigned count);
 const char *tell_pf_code(uint64_t code, char *text, size_t size);
 const char *tell_access(unsigned access, char *text, size_t size);
 const char *tell_entry(const struct world_entry *entry, char *text, size_t size);

@@ -69,7 +69,8 @@ void world_begin(struct world *world)
 	for (unsigned i = 0; i < world->cpu_count; i++) {
 		struct world_cpu *cpu = &world->cpu[i];
 
-		for (unsigned k = 0; k < cpu->used_count && k < WORLD_USED; k++)
+		/* Speculation goes on in whoever runs; followed for L1 only. */
+		for (unsigned k = 0; !cpu->in_l2 && k < cpu->used_count && k < WORLD_USED; k++)
 			model_gather(cpu->judge, cpu->used[k], NULL);
 	}
 }
@@ -97,9 +98,33 @@ static void on_kick(void *context, unsigned vcpu)
 		world->cpu[vcpu].stale = true;
 }
 
+/* Tables are told apart by when they came: addresses say nothing. */
+static void note_table(struct world *world, const struct umbra_trace *event)
+{
+	for (size_t i = 0; i < world->table_count; i++)
+		if (world->tables[i].hpa == event->c)
+			world->tables[i].live = false;
+	if (event->kind != UMBRA_TRACE_GET_PAGE)
+		return;
+	if (world->table_count == world->table_room) {
+		size_t room = world->table_room ? 2 * world->table_room : 64;
+		struct world_table *tables = realloc(world->tables, room * sizeof(*tables));
+
+		if (!tables)
+			return;
+		world->tables = tables;
+		world->table_room = room;
+	}
+	world->tables[world->table_count++] =
+		(struct world_table){event->c, event->a, event->b, true};
+}
+
 static void on_trace(void *context, const struct umbra_trace *event)
 {
 	struct world *world = context;
+
+	if (event->kind == UMBRA_TRACE_GET_PAGE || event->kind == UMBRA_TRACE_PREPARE_ZAP_PAGE)
+		note_table(world, event);
 
 	if ((unsigned)event->kind < UMBRA_TRACE_KINDS)
 		world->traced[event->kind]++;
@@ -169,6 +194,7 @@ struct world *world_open(const struct world_config *config, char *error, size_t 
 
 	if (world) {
 		world->config = *config;
+		world->mbec = config->exec_by_mode;
 		world->next_place = 0x200000000;
 		world->bare_mem = model_mem_new();
 		world->umbra_mem = model_mem_new();
@@ -210,6 +236,7 @@ void world_close(struct world *world)
 	for (unsigned i = 0; i < world->bare_count; i++)
 		munmap(world->bare[i].bytes, world->bare[i].size);
 	free(world->notes);
+	free(world->tables);
 	free(world);
 }
 

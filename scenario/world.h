@@ -7,6 +7,9 @@
  *	bare      a strict model CPU that runs the guest natively: what is right
  *	judge     a hostile one: what the manuals allow besides (stale translations)
  *
+ * L1 may be a hypervisor: the bare machine then runs L2 with L1's own EPT or NPT, the
+ * hardware with what Umbra makes of them (nested.c).
+ *
  * Unlike lab/, every vCPU has registers of its own, slots come and go, and the
  * embedder may misbehave on purpose. What happens in a step is kept as notes.
  */
@@ -58,7 +61,8 @@ struct world_bare {
 enum world_end {
 	WORLD_DONE,
 	WORLD_MMIO, /* no memory at .gpa, or a write to read-only memory */
-	WORLD_FAULT, /* the guest gets .event */
+	WORLD_FAULT, /* the guest gets .event; or L1, if .to_l1 */
+	WORLD_VMFAIL, /* an instruction of L1 fails: VM entry, VMRUN, INVEPT ...; VMFUNC of L2 exits */
 	WORLD_MEMORY_FAULT, /* verdict of that name */
 	WORLD_ESCAPED, /* reached host memory that is not the guest's (any more) */
 	WORLD_STUCK, /* faulted again and again */
@@ -69,8 +73,12 @@ enum world_end {
 struct world_outcome {
 	enum world_end end;
 	struct umbra_event event;
+	/** An exit from L2 to L1. Bits of event.code that the manuals define. */
+	bool to_l1;
+	uint64_t code_defined;
 	enum umbra_status status;
-	umbra_gpa gpa;
+	/** L1's; and before L1's EPT or NPT, L2's. */
+	umbra_gpa gpa, l2_gpa;
 	uint64_t value;
 	/** Exits that Umbra handled, its last verdict (COUNT: none), level mapped last. */
 	unsigned exits;
@@ -90,7 +98,11 @@ enum note_kind { NOTE_EXIT, NOTE_ANSWER, NOTE_TRACE, NOTE_FLUSH, NOTE_NO_FLUSH, 
 struct note {
 	enum note_kind kind;
 	union {
-		struct umbra_event exit;
+		struct {
+			struct umbra_event event;
+			/** Its guest-physical address is L2's. */
+			bool l2_gpa;
+		} exit;
 		struct {
 			enum umbra_status status;
 			struct umbra_resolution resolution;
@@ -101,6 +113,15 @@ struct note {
 			const char *why;
 		} flush;
 	};
+};
+
+/** Tags of the hardware's translations: L1's and L2's VPID or ASID, less one. */
+enum world_tag { WORLD_L1, WORLD_L2, WORLD_TAGS };
+
+/** A table page of Umbra's, by its trace. */
+struct world_table {
+	uint64_t hpa, gfn, role;
+	bool live;
 };
 
 struct world;
@@ -114,7 +135,12 @@ struct world_cpu {
 	struct umbra_root root;
 	/** Entered once; must load its root again; AMD's TLB_CONTROL of the next entry. */
 	bool entered, stale;
-	uint8_t tlb_control;
+	uint8_t tlb_control[WORLD_TAGS];
+	/** L2 runs; L1 has entered it once, with .l2, which moves on with it. */
+	bool in_l2, has_l2;
+	struct umbra_nested l2;
+	/** The bare machine's L1 while L2 runs: what VM exit loads. */
+	struct model_state l1;
 	/** Pages it has used last, which the judge may know ahead of time. */
 	umbra_gva used[WORLD_USED];
 	unsigned used_count;
@@ -132,6 +158,11 @@ struct world {
 	struct world_cpu cpu[WORLD_CPUS];
 	unsigned cpu_count;
 	uint64_t memory, next_place;
+	/** All table pages ever, in order; the place is the number that a story gives it. */
+	struct world_table *tables;
+	size_t table_count, table_room;
+	/** Entries are EPT entries with a user execute bit. */
+	bool mbec;
 
 	/** The embedder's misdeeds: what it does not do. */
 	struct {
@@ -200,8 +231,21 @@ void world_keys(struct world_cpu *cpu, uint32_t pkru);
 void world_invlpg(struct world_cpu *cpu, umbra_gva gva);
 void world_invpcid(struct world_cpu *cpu, unsigned type, uint64_t pcid, umbra_gva gva,
 		   struct world_result *result);
-/** world_regs - the guest's registers, as the bare machine has them. */
+/** world_regs - registers of L1 or L2, whoever runs, as the bare machine has them. */
 const struct umbra_regs *world_regs(const struct world_cpu *cpu);
+
+/* ---- L1 as a hypervisor (nested.c) ---- */
+
+/** world_enter_l2 - VM entry or VMRUN with @state, of which regs.pdpte are set. */
+void world_enter_l2(struct world_cpu *cpu, const struct umbra_nested *state,
+		    struct world_result *result);
+/** world_leave_l2 - an exit that concerns no translation (HLT, CPUID, an interrupt). */
+void world_leave_l2(struct world_cpu *cpu);
+void world_invept(struct world_cpu *cpu, unsigned type, uint64_t eptp, struct world_result *result);
+void world_invvpid(struct world_cpu *cpu, unsigned type, uint64_t vpid, umbra_gva gva,
+		   struct world_result *result);
+void world_invlpga(struct world_cpu *cpu, umbra_gva gva, uint32_t asid);
+void world_vmfunc(struct world_cpu *cpu, uint32_t index, struct world_result *result);
 
 /* ---- looking at Umbra's entries, as hardware sees them (entries.c) ---- */
 
@@ -222,6 +266,18 @@ void world_describe(const struct world *world, uint64_t value, unsigned level,
  * shadow paging, else a gpa. Enters the guest. False: no entry at that level. */
 bool world_entry(struct world_cpu *cpu, uint64_t address, unsigned level,
 		 struct world_entry *entry);
+/** One table on the way that hardware takes. */
+struct world_step {
+	/** Its number among all ever, from 1; 0: not known. */
+	size_t number;
+	umbra_gfn gfn;
+	struct umbra_role role;
+	unsigned index;
+	struct world_entry entry;
+};
+/** world_path - Umbra's tables for @address (as world_entry()), from the root; their count. */
+unsigned world_path(struct world_cpu *cpu, uint64_t address,
+		    struct world_step steps[UMBRA_LEVEL_MAX]);
 /** world_gpa_of - the guest's address of a host-physical one. */
 bool world_gpa_of(const struct world *world, uint64_t hpa, umbra_gpa *gpa);
 bool world_enter(struct world_cpu *cpu, struct world_outcome *outcome);
