@@ -43,8 +43,12 @@ static const struct format *nested_format(const struct umbra_vcpu *vcpu,
 	const struct umbra_cpu *cpu = &vcpu->cpu;
 	const struct format *format;
 
-	if (state->paging == UMBRA_NESTED_EPT)
+	if (state->paging == UMBRA_NESTED_EPT) {
+		/* A control that the CPU lacks; on AMD such a bit is ignored (H-97). */
+		if (state->exec_by_mode && !(cpu->features & UMBRA_CPU_MBEC))
+			return NULL;
 		return mode_of_eptp(state->pointer, cpu, state->exec_by_mode, flags);
+	}
 	if (state->pointer >> cpu->maxphyaddr)
 		return NULL;
 	format = mode_of_npt(&vcpu->l1.regs, cpu, state->exec_by_mode, flags);
