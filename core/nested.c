@@ -273,12 +273,15 @@ enum umbra_status umbra_vcpu_invept(struct umbra_vcpu *vcpu, unsigned type, uint
 enum umbra_status umbra_vcpu_invvpid(struct umbra_vcpu *vcpu, unsigned type, uint64_t vpid,
 				     umbra_gva gva)
 {
+	const unsigned unused = vcpu->cpu.features & UMBRA_CPU_LA57 ? 7 : 16;
+
 	if (vcpu->cpu.vendor != UMBRA_VENDOR_INTEL)
 		return UMBRA_EOPNOTSUPP;
 	/* H-132; for type 2 the VPID is not looked at, but reserved bits are. */
 	if (type > 3 || vpid >> 16 || (type != 2 && !vpid))
 		return UMBRA_EINVAL;
-	if (type == 0 && !vcpu_is_canonical(&vcpu->l1.regs, gva.v))
+	/* As wide as the CPU can be, whatever CR4.LA57 is: the VPID's guest has its own (H-5). */
+	if (type == 0 && (uint64_t)((int64_t)(gva.v << unused) >> unused) != gva.v)
 		return UMBRA_EINVAL;
 	/* One tag serves all of L1's: another than the last comes with a flush anyway. */
 	vcpu->flush_l2 = true;
