@@ -173,7 +173,7 @@ static int cpu_resume(lua_State *lua)
 
 	if (cpu->in_l2)
 		return luaL_error(lua, "L2 runs already");
-	if (!l2.tag && l2.paging == UMBRA_NESTED_NONE && !l2.regs.cr0)
+	if (!l2.regs.cr0)
 		return luaL_error(lua, "L2 has never been entered");
 	return enter(lua, cpu, &l2, false);
 }

@@ -210,6 +210,23 @@ static int tables_map(lua_State *lua)
 	return 0;
 }
 
+/* A and D bits are set on both machines, by the CPU there, by Umbra or the CPU here. */
+static void expect_same_entry(lua_State *lua, const struct tables *tables, umbra_gpa place,
+			      uint64_t value)
+{
+	const uint8_t *bytes = world_bare_at(tables->world, (umbra_gpa){tables->base + place.v});
+	uint64_t bare = 0;
+
+	if (!is_second_stage(tables) && !tables->base)
+		return;
+	api_run(lua)->result->checks++;
+	if (bytes)
+		memcpy(&bare, bytes, tables_entry_bytes(tables->mode));
+	if (bytes && bare != value)
+		api_fail(lua, "the entry is 0x%" PRIx64 ", on the bare machine 0x%" PRIx64, value,
+			 bare);
+}
+
 /* entry(gva, level): get; entry(gva, level, value): set. */
 static int tables_entry(lua_State *lua)
 {
@@ -238,6 +255,7 @@ static int tables_entry(lua_State *lua)
 	}
 	if (!tables_get(tables, place, &value))
 		return luaL_error(lua, "the table is not in memory");
+	expect_same_entry(lua, tables, place, value);
 	lua_pushinteger(lua, (lua_Integer)value);
 	return 1;
 }

@@ -297,7 +297,7 @@ static int vm_mark(lua_State *lua)
 
 static int vm_omit(lua_State *lua)
 {
-	static const char *const keys[] = {"root_flush", "flush", "kick", NULL};
+	static const char *const keys[] = {"root_flush", "flush", "kick", "nested", NULL};
 	struct world *world = api_vm(lua, 1);
 	struct run *run = api_begin(lua, world);
 
@@ -305,12 +305,16 @@ static int vm_omit(lua_State *lua)
 	world->omits.root_flush = api_bool(lua, 2, "root_flush", world->omits.root_flush);
 	world->omits.flush = api_bool(lua, 2, "flush", world->omits.flush);
 	world->omits.kick = api_bool(lua, 2, "kick", world->omits.kick);
-	tell_step(&run->story, "the embedder from now on ignores:%s%s%s%s",
+	world->omits.nested = api_bool(lua, 2, "nested", world->omits.nested);
+	tell_step(&run->story, "the embedder from now on ignores:%s%s%s%s%s",
 		  world->omits.root_flush ? " root.flush" : "",
 		  world->omits.flush ? " umbra_host_flush" : "",
 		  world->omits.kick ? " umbra_host_kick" : "",
-		  world->omits.root_flush || world->omits.flush || world->omits.kick ? ""
-										     : " nothing");
+		  world->omits.nested ? " root.nested" : "",
+		  world->omits.root_flush || world->omits.flush || world->omits.kick ||
+				  world->omits.nested
+			  ? ""
+			  : " nothing");
 	return 0;
 }
 

@@ -142,6 +142,9 @@ static bool expect_end(lua_State *lua, int index, const char *key, enum world_en
 {
 	if (!api_bool(lua, index, key, false))
 		return false;
+	/* An instruction has no gpa. */
+	if (end == WORLD_VMFAIL && o->end == WORLD_DONE)
+		api_fail(lua, "expected vmfail, saw that it completes");
 	if (o->end != end)
 		saw(lua, key, o);
 	return true;

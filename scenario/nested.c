@@ -10,13 +10,7 @@
  * Who runs is one truth for all three: where Umbra and the bare machine disagree about
  * an exit, the bare machine is made to follow.
  */
-#include <string.h>
-
 #include "scenario/parts.h"
-
-/* Of EPTPs: walk length. */
-#define EPTP_LENGTH (7ull << 3)
-#define EPTP_LIST_ENTRIES 512u
 
 static bool is_pae(const struct umbra_regs *regs)
 {
@@ -181,30 +175,16 @@ void world_invlpga(struct world_cpu *cpu, umbra_gva gva, uint32_t asid)
 	cpu->stale = true;
 }
 
-/* EPTP switching changes the EPTP and flushes nothing (H-87). */
-static bool bare_vmfunc(struct world_cpu *cpu, uint32_t index)
-{
-	struct model_state state = *model_state_of(cpu->bare);
-	const umbra_gpa at = {cpu->l2.eptp_list + 8ull * index};
-	const uint8_t *entry = index < EPTP_LIST_ENTRIES ? world_bare_at(cpu->world, at) : NULL;
-
-	if (!entry)
-		return false;
-	memcpy(&state.eptp, entry, sizeof(state.eptp));
-	state.load_pdptes = false;
-	if ((state.eptp ^ cpu->l2.pointer) & EPTP_LENGTH)
-		return false;
-	if (model_enter(cpu->bare, &state).kind != UMBRA_EVENT_NONE)
-		return false;
-	model_enter(cpu->judge, &state);
-	return true;
-}
-
 void world_vmfunc(struct world_cpu *cpu, uint32_t index, struct world_result *result)
 {
 	enum umbra_status status = umbra_vcpu_vmfunc(cpu->vcpu, index);
-	bool done = status != UMBRA_EOPNOTSUPP && bare_vmfunc(cpu, index);
+	const umbra_hpa list = {cpu->l2.eptp_list};
+	bool done = true;
 
+	if (status != UMBRA_EOPNOTSUPP) {
+		done = model_vmfunc_eptp(cpu->bare, list, index).kind == UMBRA_EVENT_NONE;
+		model_vmfunc_eptp(cpu->judge, list, index);
+	}
 	instruction(cpu, status, done, result);
 	if (status == UMBRA_OK)
 		cpu->l2.pointer = umbra_vcpu_nested(cpu->vcpu)->pointer;

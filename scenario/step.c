@@ -85,7 +85,7 @@ static bool reads_pdptes(const struct world_cpu *cpu)
 
 static enum world_tag tag_of(const struct world_cpu *cpu)
 {
-	return cpu->root.nested ? WORLD_L2 : WORLD_L1;
+	return cpu->root.nested && !cpu->world->omits.nested ? WORLD_L2 : WORLD_L1;
 }
 
 static struct model_state state_of(const struct world_cpu *cpu)
@@ -129,7 +129,8 @@ bool world_enter(struct world_cpu *cpu, struct world_outcome *outcome)
 		outcome->end = WORLD_STATUS;
 		return false;
 	}
-	same = cpu->entered && same_root(&root, &cpu->root);
+	same = cpu->entered && same_root(&root, &cpu->root) &&
+	       model_state_of(cpu->model)->tag == tag_of(cpu) + 1;
 	if (!cpu->entered)
 		memset(cpu->tlb_control, 0, sizeof(cpu->tlb_control));
 	cpu->entered = true;
@@ -317,8 +318,11 @@ static void bare_access(struct world_cpu *cpu, const struct world_access *access
 	struct model_outcome seen;
 
 	model_access(cpu->bare, &a, &seen);
-	model_access(cpu->judge, &(struct model_access){a.gva, a.size, a.access, false, NULL},
-		     &(struct model_outcome){0});
+	/* The judge has no log that is full: it would set the D bit. */
+	if (seen.event.kind != UMBRA_EVENT_PML_FULL)
+		model_access(cpu->judge,
+			     &(struct model_access){a.gva, a.size, a.access, false, NULL},
+			     &(struct model_outcome){0});
 	if (seen.event.kind != UMBRA_EVENT_NONE) {
 		outcome->end = WORLD_FAULT;
 		outcome->event = seen.event;
@@ -400,6 +404,10 @@ void world_access(struct world_cpu *cpu, const struct world_access *access,
 	result->legal = explained(cpu, access, &result->umbra);
 	bare_access(cpu, access, &result->bare);
 	result->same = same(&result->umbra, &result->bare, !(access->access & UMBRA_ACCESS_WRITE));
+	/* L1's log of dirty pages shows what D bits were set, on either machine. */
+	if (cpu->in_l2 && cpu->l2.pml)
+		result->same &= umbra_vcpu_nested(cpu->vcpu)->pml_index ==
+				model_state_of(cpu->bare)->pml_index;
 	result->legal |= result->same;
 	if (result->umbra.to_l1)
 		world_follow_exit(cpu);

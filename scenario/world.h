@@ -167,6 +167,8 @@ struct world {
 	/** The embedder's misdeeds: what it does not do. */
 	struct {
 		bool root_flush, flush, kick;
+		/** L2 runs under L1's tag. */
+		bool nested;
 	} omits;
 
 	struct note *notes;

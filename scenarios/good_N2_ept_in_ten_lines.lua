@@ -1,9 +1,9 @@
 -- SPDX-License-Identifier: MIT
 --
 -- N-2, N-5: the guest (L1) is a hypervisor itself and runs a guest of its own (L2). L2's tables
--- lead to what L2 takes for physical; L1's EPT leads from there to L1's memory, and Umbra
--- to the host's. Hardware walks only two of these three, so Umbra keeps a mirror of L1's EPT
--- whose leaves are host frames: the violations of L2 that the mirror can heal L1 never sees.
+-- lead to what L2 takes for physical; L1's EPT leads from there to L1's memory, and Umbra to
+-- the host's. Hardware walks only two of these three, so Umbra keeps a mirror of L1's EPT whose
+-- leaves are host frames: the violations of L2 that the mirror can heal L1 never sees.
 
 local vm = umbra.vm { paging = "ept", page = "4k" }
 vm:slot { base = 0, size = "16M" }

@@ -1,9 +1,9 @@
 -- SPDX-License-Identifier: MIT
 --
--- N-3, H-92: L1's nested page tables have the format of L1's own paging mode, and every access of
--- L2 is a user's to them: a leaf without U keeps L2 out, kernel or not. Walks of L2's page tables
--- even count as writes. What L1's tables forbid is an exit to L1, with the address in L2's
--- terms and bit 32 or 33 saying whether the final address or a table was being translated.
+-- N-3, H-92: L1's nested page tables have the format of L1's own paging mode, and every access
+-- of L2 is a user's to them: a leaf without U keeps L2 out, kernel or not. Walks of L2's page
+-- tables even count as writes. What L1's tables forbid is an exit to L1, with the address in
+-- L2's terms and bit 32 or 33 saying whether the final address or a table was being translated.
 
 local vm = umbra.vm { paging = "npt", page = "4k" }
 vm:slot { base = 0, size = "16M" }

@@ -1,10 +1,10 @@
 -- SPDX-License-Identifier: MIT
 --
--- R-30..R-33: a tour of the special roots table. Hardware walks tables of one format, the guest has
--- another; whatever bridges the two must be some table. KVM has such tables outside of its shadow
--- pages (pae_root, pml4_root, pml5_root), with rules of their own. In Umbra they are tables
--- like all others: a "portal" stands above the guest's root and mirrors no guest bytes, a
--- "pae-" root has four entries below 4 GiB. Eight cases; read the story from top to bottom.
+-- R-30..R-33: a tour of the special roots table. Hardware walks tables of one format, the guest
+-- has another; whatever bridges the two must be some table. KVM has such tables outside of its
+-- shadow pages (pae_root, pml4_root, pml5_root), with rules of their own. In Umbra they are
+-- tables like all others: a "portal" stands above the guest's root and mirrors no guest bytes,
+-- a "pae-" root has four entries below 4 GiB. Eight cases; read the story from top to bottom.
 
 local PAGE, L2 = 0x5000, 0x800000
 
