@@ -1,0 +1,11 @@
+-- 1: expected exit to L1: EPT violation 0x182 (write GVA FINAL), saw exit to L1: EPT violation 0x781
+-- SPDX-License-Identifier: MIT
+local vm = umbra.vm { paging = "ept", page = "4k" }
+vm:slot { base = 0, size = "16M" }
+local g = vm:tables("4")
+local e = vm:tables("ept4", { owner = g })
+e:map(0x5000, 0x805000, "rwx")
+local cpu = vm:vcpu()
+cpu:start(g)
+cpu:enter { ept = e }
+cpu:read(0x6000, { violation = "write GVA FINAL" })

@@ -1,0 +1,11 @@
+-- 3: L2 runs already
+-- SPDX-License-Identifier: MIT
+local vm = umbra.vm { paging = "ept", page = "4k" }
+vm:slot { base = 0, size = "16M" }
+local g = vm:tables("4")
+local e = vm:tables("ept4", { owner = g })
+e:map(0x5000, 0x805000, "rwx")
+local cpu = vm:vcpu()
+cpu:start(g)
+cpu:enter { ept = e }
+cpu:enter { ept = e }
