@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <setjmp.h>
 #include <cmocka.h>
 
@@ -111,6 +112,19 @@ static inline struct umbra_vm_config kit_config(enum umbra_paging paging)
 	};
 }
 
+/* Zeros that nobody has to write: tests touch a few pages of it, and make it thousands
+ * of times. A page on either side is not there. */
+static inline uint8_t *kit_memory(void)
+{
+	uint8_t *at = mmap(NULL, BYTES + 2 * UMBRA_PAGE_SIZE, PROT_NONE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	assert_true(at != MAP_FAILED);
+	at += UMBRA_PAGE_SIZE;
+	assert_int_equal(mprotect(at, BYTES, PROT_READ | PROT_WRITE), 0);
+	return at;
+}
+
 /** kit_host - the host and the memory; largest host page @level. */
 static inline void kit_host(struct kit *kit, uint8_t level)
 {
@@ -120,9 +134,7 @@ static inline void kit_host(struct kit *kit, uint8_t level)
 
 	*kit = (struct kit){.host = posix_host_new(&config)};
 	assert_non_null(kit->host);
-	kit->bytes = aligned_alloc(UMBRA_PAGE_SIZE, BYTES);
-	assert_non_null(kit->bytes);
-	memset(kit->bytes, 0, BYTES);
+	kit->bytes = kit_memory();
 	region.bytes = kit->bytes;
 	assert_true(posix_region_add(kit->host, &region, &kit->hva));
 	posix_set_calls(kit->host, &calls);
@@ -167,7 +179,7 @@ static inline void kit_close(struct kit *kit)
 	assert_int_equal(counts.deferred, 0);
 	assert_int_equal(counts.page_allocs - counts.page_frees >= counts.pages, 1);
 	posix_host_free(kit->host);
-	free(kit->bytes);
+	munmap(kit->bytes - UMBRA_PAGE_SIZE, BYTES + 2 * UMBRA_PAGE_SIZE);
 }
 
 static inline struct umbra_stats kit_stats(const struct kit *kit)
