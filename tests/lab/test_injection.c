@@ -76,8 +76,8 @@ static uint64_t entry_at(const struct trial *trial, unsigned level, uint64_t ngp
 {
 	const unsigned bits = trial->place->kind == NPT_32 ? 10 : 9;
 
-	return TABLE(level) + (ngpa >> (12 + bits * (level - 1)) & ((1u << bits) - 1)) *
-				      entry_bytes(trial);
+	return TABLE(level) +
+	       (ngpa >> (12 + bits * (level - 1)) & ((1u << bits) - 1)) * entry_bytes(trial);
 }
 
 /* What the path has where it is not tried. */
@@ -101,8 +101,7 @@ static void put(struct trial *trial, unsigned level, uint64_t ngpa, uint64_t val
 static struct umbra_regs l1_regs(const struct trial *trial)
 {
 	const enum kind kind = trial->place->kind;
-	struct umbra_regs regs = {.cr0 = UMBRA_CR0_PE | UMBRA_CR0_PG | UMBRA_CR0_WP,
-				  .cr3 = L1_CR3};
+	struct umbra_regs regs = {.cr0 = UMBRA_CR0_PE | UMBRA_CR0_PG | UMBRA_CR0_WP, .cr3 = L1_CR3};
 
 	regs.cr4 = kind == NPT_32 ? UMBRA_CR4_PSE : UMBRA_CR4_PAE;
 	regs.efer = trial->place->nxe ? UMBRA_EFER_NXE : 0;
@@ -155,9 +154,7 @@ static void every_entry(struct trial *trial, unsigned level, uint64_t linear)
 
 	for (unsigned low = 0; low < 4096; low += step) {
 		const bool large = level > 1 && level < 4 && low & 0x80;
-		const uint64_t address = level == 1 ? DATA
-					 : large    ? frame
-						    : TABLE(level - 1);
+		const uint64_t address = level == 1 ? DATA : large ? frame : TABLE(level - 1);
 
 		for (unsigned nx = 0; nx < (narrow ? 1 : 2); nx++) {
 			put(trial, level, NGPA, address | low | (uint64_t)nx << 63);
@@ -167,7 +164,7 @@ static void every_entry(struct trial *trial, unsigned level, uint64_t linear)
 	/* Address bits, each by itself: reserved from MAXPHYADDR up, or in large pages. */
 	for (unsigned bit = 12; bit < (narrow ? 32 : 63); bit++) {
 		const bool large = level == 2 || level == 3;
-		const uint64_t good = large ? frame | (is_ept(trial) ? 0xb7 : 0xe7)
+		const uint64_t good = large        ? frame | (is_ept(trial) ? 0xb7 : 0xe7)
 				      : level == 1 ? good_leaf(trial, DATA)
 						   : good_table(trial, level);
 
@@ -216,8 +213,8 @@ static void build(struct trial *trial)
 		.tag = 1,
 	};
 	if (is_ept(trial))
-		trial->state.pointer |= 6 | (trial->place->top - 1) << 3 |
-					(trial->place->ad ? 1u << 6 : 0);
+		trial->state.pointer |=
+			6 | (trial->place->top - 1) << 3 | (trial->place->ad ? 1u << 6 : 0);
 }
 
 static void injected_as_on_the_bare_machine(void **state)

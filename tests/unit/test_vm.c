@@ -154,21 +154,28 @@ static void vcpu_table(void **unused)
 	kit_close(&kit);
 }
 
-/* O-11: what hardware would have to apply for the guest, it has. */
-static void vcpu_features(void **unused)
+/* O-11: what hardware would have to apply for the guest, it has; with TDP also what it
+ * would for the guest's guests. Large pages of L1's EPT can be had without. */
+static void vcpu_features_of(enum umbra_paging paging)
 {
-	const uint32_t applied = UMBRA_CPU_SMEP | UMBRA_CPU_SMAP | UMBRA_CPU_PKU | UMBRA_CPU_PKS |
-				 UMBRA_CPU_SHSTK | UMBRA_CPU_LA57 | UMBRA_CPU_LM | UMBRA_CPU_NX |
-				 UMBRA_CPU_PAE;
+	const uint32_t nested = UMBRA_CPU_EPT_EXECONLY | UMBRA_CPU_EPT_LEVEL5 | UMBRA_CPU_EPT_AD |
+				UMBRA_CPU_EPT_ADVINFO | UMBRA_CPU_MBEC | UMBRA_CPU_GMET |
+				UMBRA_CPU_ROGPT;
+	const uint32_t always = UMBRA_CPU_SMEP | UMBRA_CPU_SMAP | UMBRA_CPU_PKU | UMBRA_CPU_PKS |
+				UMBRA_CPU_SHSTK | UMBRA_CPU_LA57 | UMBRA_CPU_LM | UMBRA_CPU_NX |
+				UMBRA_CPU_PAE;
+	const uint32_t applied = paging == UMBRA_PAGING_SHADOW ? always : always | nested;
 
-	(void)unused;
 	for (uint32_t bit = 1; bit; bit <<= 1) {
-		struct umbra_vm_config config = kit_config(UMBRA_PAGING_EPT);
+		struct umbra_vm_config config = kit_config(paging);
 		struct umbra_cpu cpu = config.cpu;
 		struct umbra_vcpu *vcpu = NULL;
 		enum umbra_status status;
 		struct kit kit;
 
+		/* Shadow tables need them of any CPU. */
+		if (paging == UMBRA_PAGING_SHADOW && bit & (UMBRA_CPU_NX | UMBRA_CPU_PAE))
+			continue;
 		config.cpu.features &= ~bit;
 		kit_host(&kit, 1);
 		kit_vm(&kit, &config); /* with a vCPU that lacks it too */
@@ -178,6 +185,13 @@ static void vcpu_features(void **unused)
 		assert_int_equal(vcpu == NULL, !!(bit & applied));
 		kit_close(&kit);
 	}
+}
+
+static void vcpu_features(void **unused)
+{
+	(void)unused;
+	vcpu_features_of(UMBRA_PAGING_EPT);
+	vcpu_features_of(UMBRA_PAGING_SHADOW);
 }
 
 /* H-11..H-14: what MOV CR refuses, is refused and changes nothing. */
