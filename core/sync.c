@@ -223,16 +223,22 @@ static unsigned next_changed(const uint64_t *words, const void *table, unsigned 
 			index++;
 		return index;
 	}
-	/* Four at a time once aligned: most tables have changed in few places. */
-	for (; index < 512; index++) {
-		while (!(index & 3) && index < 512 &&
-		       !((wide[index] ^ words[index]) | (wide[index + 1] ^ words[index + 1]) |
-			 (wide[index + 2] ^ words[index + 2]) |
-			 (wide[index + 3] ^ words[index + 3])))
-			index += 4;
-		if (index == 512 || wide[index] != words[index])
+	for (; index & 7; index++)
+		if (wide[index] != words[index])
+			return index;
+	/* A cache line at a time: most tables have changed in few places. */
+	for (; index < 512; index += 8) {
+		const uint64_t *w = words + index, *g = wide + index;
+
+		/* Other work has driven both out of the nearest cache. */
+		__builtin_prefetch(w + 32);
+		__builtin_prefetch(g + 32);
+		if ((w[0] ^ g[0]) | (w[1] ^ g[1]) | (w[2] ^ g[2]) | (w[3] ^ g[3]) | (w[4] ^ g[4]) |
+		    (w[5] ^ g[5]) | (w[6] ^ g[6]) | (w[7] ^ g[7]))
 			break;
 	}
+	while (index < 512 && wide[index] == words[index])
+		index++;
 	return index;
 }
 
@@ -299,10 +305,12 @@ const struct page *sync_unmarked(struct mmu *mmu, const struct page *page)
 	return found;
 }
 
-static void unmark_parents(struct mmu *mmu, const struct page *page)
+/* Marks of all ancestors of @page go. Was @top one of those that had one? */
+static bool unmark_parents(struct mmu *mmu, const struct page *page, const struct page *top)
 {
 	struct chain_iter iter = chain_begin(&page->parents);
 	uint64_t location;
+	bool met = false;
 
 	while ((location = chain_next(&iter))) {
 		struct page *parent = page_of(mmu, (umbra_hpa){location});
@@ -310,14 +318,28 @@ static void unmark_parents(struct mmu *mmu, const struct page *page)
 		if (!parent->unsync_below)
 			continue;
 		parent->unsync_below = 0;
-		unmark_parents(mmu, parent);
+		met |= parent == top;
+		met |= unmark_parents(mmu, parent, top);
 	}
+	return met;
 }
 
 struct batch {
 	unsigned count;
 	struct page *page[SYNC_BATCH];
 };
+
+/* If there is only one, the way up that takes the marks off tells all: no other way
+ * has any. */
+static void collect_only(struct mmu *mmu, const struct page *root, struct batch *batch)
+{
+	struct page *page = mmu->pages.unsync[0];
+
+	if (unmark_parents(mmu, page, root))
+		batch->page[batch->count++] = page;
+	else
+		mark_parents(mmu, page);
+}
 
 static void collect(struct mmu *mmu, const struct page *root, uint64_t since, struct batch *batch)
 {
@@ -331,9 +353,14 @@ static void collect(struct mmu *mmu, const struct page *root, uint64_t since, st
 bool sync_tree(struct edit *edit, const struct mode *mode, struct page *root, uint64_t since)
 {
 	struct mmu *mmu = edit->mmu;
-	struct batch batch = {.count = 0};
+	struct batch batch;
+	bool only = mmu->pages.unsync_count == 1 && mmu->pages.unsync_epoch[0] > since;
 
-	collect(mmu, root, since, &batch);
+	batch.count = 0;
+	if (only)
+		collect_only(mmu, root, &batch);
+	else
+		collect(mmu, root, since, &batch);
 	if (batch.count == 0) {
 		if (!since)
 			root->unsync_below = 0;
@@ -348,8 +375,8 @@ bool sync_tree(struct edit *edit, const struct mode *mode, struct page *root, ui
 		sync_page(edit, mode, batch.page[i]);
 	}
 	/* Off with the marks; those that lead to what is still unsync come back. */
-	for (unsigned i = 0; i < batch.count; i++)
-		unmark_parents(mmu, batch.page[i]);
+	for (unsigned i = 0; i < batch.count && !only; i++)
+		unmark_parents(mmu, batch.page[i], NULL);
 	for (unsigned i = 0; i < mmu->pages.unsync_count; i++)
 		mark_parents(mmu, mmu->pages.unsync[i]);
 	tlb_flush(mmu, &edit->tlb);

@@ -128,7 +128,7 @@ static void forget(struct edit *edit, struct table_at at, uint64_t old)
 		chain_delete(mmu, &child->parents, location_of(at));
 		return;
 	}
-	mmu_count(leaf_counter(mmu, level), -1ull);
+	mmu_count_locked(mmu, leaf_counter(mmu, level), -1ull);
 	if (!mmu_page_is_tdp(mmu, at.page))
 		chain_delete(mmu, leaf_chain(mmu, table_gfn(mmu, at), level), location_of(at));
 }
@@ -145,7 +145,7 @@ static void remember(struct edit *edit, struct table_at at, uint64_t new)
 		chain_insert(edit, &child->parents, location_of(at));
 		return;
 	}
-	mmu_count(leaf_counter(mmu, level), 1);
+	mmu_count_locked(mmu, leaf_counter(mmu, level), 1);
 	if (!mmu_page_is_tdp(mmu, at.page)) {
 		struct chain *chain = leaf_chain(mmu, table_gfn(mmu, at), level);
 

@@ -11,7 +11,7 @@
 static void owe(struct mmu *mmu, struct tlb *tlb)
 {
 	if (!tlb->any)
-		mmu_count(&mmu->flushes_owed, 1);
+		mmu_count_locked(mmu, &mmu->flushes_owed, 1);
 	tlb->any = true;
 }
 
@@ -53,8 +53,8 @@ void tlb_flush(struct mmu *mmu, struct tlb *tlb)
 	/* Shadow tables are indexed by linear address: no range to give. */
 	if (tlb->all || mmu->paging == UMBRA_PAGING_SHADOW)
 		flush = (struct umbra_flush){{0}, 0};
-	mmu_count(&mmu->stats.tlb_flush, 1);
-	mmu_count(&mmu->flushes_owed, -1ull);
+	mmu_count_locked(mmu, &mmu->stats.tlb_flush, 1);
+	mmu_count_locked(mmu, &mmu->flushes_owed, -1ull);
 	mmu_trace(mmu, (struct umbra_trace){UMBRA_TRACE_FLUSH, flush.start.v, flush.pages, 0, 0});
 	umbra_host_flush(mmu->host, &flush);
 	tlb->any = tlb->all = false;

@@ -162,11 +162,20 @@ static bool cr4_supported(const struct umbra_cpu *cpu, uint64_t cr4)
 	return true;
 }
 
+static bool cr3_is_legal(const struct umbra_cpu *cpu, const struct umbra_regs *regs)
+{
+	uint64_t legal = (1ull << cpu->maxphyaddr) - 1;
+
+	if (cpu->features & UMBRA_CPU_LAM)
+		legal |= 3ull << 61;
+	return !(regs->efer & UMBRA_EFER_LMA) || !(regs->cr3 & ~legal);
+}
+
+/* H-10..H-14, as far as translation depends on it. */
 bool vcpu_regs_legal(const struct umbra_cpu *cpu, const struct umbra_regs *regs)
 {
 	bool pg = regs->cr0 & UMBRA_CR0_PG, pae = regs->cr4 & UMBRA_CR4_PAE;
 	bool lme = regs->efer & UMBRA_EFER_LME, lma = regs->efer & UMBRA_EFER_LMA;
-	uint64_t cr3_legal = (1ull << cpu->maxphyaddr) - 1;
 
 	if (regs->cr0 >> 32 || (pg && !(regs->cr0 & UMBRA_CR0_PE)))
 		return false;
@@ -182,9 +191,7 @@ bool vcpu_regs_legal(const struct umbra_cpu *cpu, const struct umbra_regs *regs)
 		return false;
 	if (regs->efer & UMBRA_EFER_NXE && !(cpu->features & UMBRA_CPU_NX))
 		return false;
-	if (cpu->features & UMBRA_CPU_LAM)
-		cr3_legal |= 3ull << 61;
-	return !lma || !(regs->cr3 & ~cr3_legal);
+	return cr3_is_legal(cpu, regs);
 }
 
 /*
@@ -303,7 +310,7 @@ enum umbra_status umbra_vcpu_mov_cr3(struct umbra_vcpu *vcpu, uint64_t value)
 	enum umbra_status status;
 
 	new.cr3 = keep ? value & ~(1ull << 63) : value;
-	if (!vcpu_regs_legal(&vcpu->cpu, &new))
+	if (!cr3_is_legal(&vcpu->cpu, &new))
 		return UMBRA_EINVAL;
 	status = vcpu_take_pdptes(vcpu, &new, true);
 	if (status)

@@ -322,6 +322,31 @@ static void s23_what_stays(void **unused)
 	}
 }
 
+/* One entry of 512 has changed, any one: it is found, and no other goes. */
+static void s23_each_entry(void **unused)
+{
+	struct kit kit;
+
+	(void)unused;
+	open_long(&kit);
+	put64(&kit, PD + 8, PT2 | 7);
+	for (uint64_t i = 0; i < 512; i++)
+		put64(&kit, PT2 + 8 * i, (512 + i) * PAGE | 0x67);
+	for (uint64_t i = 0; i < 512; i++)
+		resume(&kit, 2 * MEG + i * PAGE, W);
+	for (uint64_t i = 0; i < 512; i++) {
+		guest_write(&kit, PT2 + 8 * i, (1024 + i) * PAGE | 0x67);
+		mov_cr3(&kit, PML4);
+		assert_int_equal(frame_at(&kit, 2 * MEG + i * PAGE), 0);
+		for (uint64_t k = i > 8 ? i - 8 : 0; k < 512 && k < i + 9; k++)
+			assert_int_equal(look(&kit, 2 * MEG + k * PAGE).leaf, k != i);
+		resume(&kit, 2 * MEG + i * PAGE, W);
+	}
+	assert_int_equal(kit_stats(&kit).pages_4k, 513); /* and that of PT2 */
+	assert_clean(&kit);
+	kit_close(&kit);
+}
+
 /* A key that changed, G-48's two states, and a shadow-stack page: left to a fault. */
 static void s23_left_to_a_fault(void **unused)
 {
@@ -1700,6 +1725,7 @@ int main(void)
 		cmocka_unit_test(s20_upper_tables_always_trap),
 		cmocka_unit_test(s27_unsync_becomes_upper),
 		cmocka_unit_test(s23_what_stays),
+		cmocka_unit_test(s23_each_entry),
 		cmocka_unit_test(s23_left_to_a_fault),
 		cmocka_unit_test(s24_another_mode),
 		cmocka_unit_test(two_mirrors_of_one_table),
