@@ -66,9 +66,9 @@ struct builtin {
 	struct builtin_config config;
 	struct lab_memory memory[MEMORY_COUNT];
 	unsigned memory_count;
-	/** Contents of the memories; the owner closes them. */
+	/** Contents of the memories, of @like if there is one. */
+	const struct builtin *like;
 	int file[MEMORY_COUNT];
-	bool owner;
 	struct builtin_page *page;
 	unsigned page_count;
 	/** Format: levels, bits per index, entry size, first bit of the index. */
@@ -94,8 +94,8 @@ const char *builtin_mode_name(enum builtin_mode mode)
 
 /* ---- memory ----
  *
- * What is built lies in files without a name; guests see private views of them, so
- * that another guest like this one costs only the pages that it touches.
+ * What all guests begin with lies in files without a name, of which each has private
+ * views: another guest costs its tables and the pages that it touches.
  */
 
 static void *view(int fd, uint64_t size, int sharing)
@@ -111,6 +111,10 @@ static bool add_memory(struct builtin *b, uint64_t base, uint64_t size, bool rea
 	struct lab_memory *m = &b->memory[i];
 
 	*m = (struct lab_memory){.base = {base}, .size = size, .readonly = readonly};
+	if (b->like) {
+		b->file[i] = b->like->file[i];
+		return true;
+	}
 	b->file[i] = memfd_create("guest", MFD_CLOEXEC);
 	if (b->file[i] < 0 || ftruncate(b->file[i], (off_t)size))
 		return false;
@@ -118,7 +122,7 @@ static bool add_memory(struct builtin *b, uint64_t base, uint64_t size, bool rea
 	return m->bare;
 }
 
-/* From the file itself to views of it. */
+/* From the files themselves to views of them. */
 static bool add_views(struct builtin *b)
 {
 	for (unsigned i = 0; i < b->memory_count; i++) {
@@ -547,7 +551,9 @@ struct builtin *builtin_new(const struct builtin_config *config)
 	if (!b)
 		return NULL;
 	b->config = *config;
-	b->owner = true;
+	/* One without the same memories is of no use. */
+	if (config->like && (config->like->config.high || !config->high))
+		b->like = config->like;
 	b->page = calloc(PAGES_MAX, sizeof(*b->page));
 	b->next_table = TABLES;
 	b->next_data = DATA;
@@ -568,34 +574,19 @@ struct builtin *builtin_new(const struct builtin_config *config)
 		builtin_free(b);
 		return NULL;
 	}
-	fill_all(b);
-	if (config->mode == BUILTIN_UNPAGED)
-		build_unpaged(b);
-	else
-		build_tables(b);
+	if (!b->like)
+		fill_all(b);
 	if (!add_views(b)) {
 		builtin_free(b);
 		return NULL;
 	}
-	return b;
-}
-
-struct builtin *builtin_again(const struct builtin *like)
-{
-	struct builtin *b = malloc(sizeof(*b));
-
-	if (!b)
-		return NULL;
-	*b = *like;
-	b->owner = false;
-	for (unsigned i = 0; i < b->memory_count; i++)
-		b->memory[i].bare = b->memory[i].umbra = NULL;
-	b->page = malloc(b->page_count * sizeof(*b->page));
-	if (!b->page || !add_views(b)) {
-		builtin_free(b);
-		return NULL;
-	}
-	memcpy(b->page, like->page, b->page_count * sizeof(*b->page));
+	if (config->mode == BUILTIN_UNPAGED)
+		build_unpaged(b);
+	else
+		build_tables(b);
+	/* TABLES is in the third memory. */
+	memcpy((uint8_t *)b->memory[2].umbra + (TABLES - b->memory[2].base.v), at(b, TABLES),
+	       b->next_table - TABLES);
 	return b;
 }
 
@@ -608,7 +599,7 @@ void builtin_free(struct builtin *b)
 			munmap(b->memory[i].bare, b->memory[i].size);
 		if (b->memory[i].umbra)
 			munmap(b->memory[i].umbra, b->memory[i].size);
-		if (b->owner && b->file[i] >= 0)
+		if (!b->like && b->file[i] >= 0)
 			close(b->file[i]);
 	}
 	free(b->page);

@@ -40,13 +40,14 @@ struct builtin_config {
 	struct umbra_cpu cpu;
 	/** Guest-physical addresses go beyond 4 GiB (not with an NPT in PAE format). */
 	bool high;
+	/** NULL, or any guest, best one with @high, that outlives this one: that makes it
+	 * cheap. */
+	const struct builtin *like;
 };
 
 /** builtin_new - NULL when memory is short. */
 struct builtin *builtin_new(const struct builtin_config *config);
 void builtin_free(struct builtin *builtin);
-/** builtin_again - the same guest with memory as new; costs little. Free it before @like. */
-struct builtin *builtin_again(const struct builtin *like);
 
 const struct lab_memory *builtin_memory(const struct builtin *builtin, unsigned *count);
 const struct builtin_page *builtin_pages(const struct builtin *builtin, unsigned *count);

@@ -525,7 +525,7 @@ struct l1 *l1_new(const struct l1_config *config, const struct lab_config *lab,
 	build_own(l1, regs.efer & UMBRA_EFER_LMA);
 	if (config->kind != L1_PLAIN)
 		build_nested(l1);
-	memcpy(l1->own->umbra, l1->own->bare, OWN_SIZE);
+	memcpy(l1->own->umbra, l1->own->bare, l1->next_page - OWN_AT);
 	return l1;
 }
 

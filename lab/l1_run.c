@@ -431,7 +431,7 @@ void l1_run(struct lab *lab, struct l1 *l1, uint64_t accesses)
 		if (enter(&r, false))
 			l2_runs(&r);
 		else
-			r.left--;
+			r.left -= r.left > 0;
 		lab_leave_nested(lab);
 		embedder(&r);
 	}
