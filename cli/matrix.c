@@ -13,7 +13,7 @@
  * first thread prints.
  */
 #include "cli/cmd.h"
-#include "cli/trial.h"
+#include "cli/full.h"
 
 #include <inttypes.h>
 #include <pthread.h>
@@ -245,6 +245,23 @@ static uint64_t total(struct matrix *m)
 	return differences;
 }
 
+/* "2/8" */
+static bool parse_shard(void *context, const char *text, char *error, size_t error_size)
+{
+	struct full_options *full = context;
+	const char *slash = strchr(text, '/');
+	char part[24] = "";
+
+	if (slash && (size_t)(slash - text) < sizeof(part))
+		memcpy(part, text, (size_t)(slash - text));
+	if (slash && args_number(part, &full->shard, error, error_size) &&
+	    args_number(slash + 1, &full->shards, error, error_size) && full->shard >= 1 &&
+	    full->shard <= full->shards)
+		return true;
+	snprintf(error, error_size, "'%s' is not I/N with I in 1..N", text);
+	return false;
+}
+
 static unsigned default_jobs(void)
 {
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
@@ -256,18 +273,36 @@ int cmd_matrix(int argc, char **argv)
 {
 	struct common_options common = {0};
 	struct args_option common_args[COMMON_OPTION_COUNT];
-	bool is_quick = false, sample_given = false;
+	bool is_quick = false, is_full = false, is_merge = false, sample_given = false;
+	bool shard_given = false;
 	uint64_t jobs = default_jobs(), sample = 0, seed = 1, differences;
+	struct full_options full = {.shard = 1, .shards = 1};
 	const struct args_option own[] = {
 		{.name = "quick",
 		 .kind = ARGS_FLAG,
 		 .help = "the seven standard tables only, fewer accesses",
 		 .flag = &is_quick},
+		{.name = "full",
+		 .kind = ARGS_FLAG,
+		 .help = "guests of guests and every variation too: all combinations",
+		 .flag = &is_full},
+		{.name = "shard",
+		 .kind = ARGS_CALL,
+		 .metavar = "I/N",
+		 .help = "with --full: part I of N of the combinations",
+		 .call = parse_shard,
+		 .context = &full,
+		 .single = true,
+		 .given = &shard_given},
+		{.name = "merge",
+		 .kind = ARGS_FLAG,
+		 .help = "add up what shards printed with --full --json to each FILE",
+		 .flag = &is_merge},
 		{.name = "jobs",
 		 .letter = 'j',
 		 .kind = ARGS_NUMBER,
 		 .metavar = "N",
-		 .help = "threads (default: one per CPU)",
+		 .help = "threads, with --full processes (default: one per CPU)",
 		 .min = 1,
 		 .max = JOBS_MAX,
 		 .number = &jobs},
@@ -285,7 +320,8 @@ int cmd_matrix(int argc, char **argv)
 	};
 	struct args_spec spec = {
 		.name = "matrix",
-		.synopsis = "",
+		.synopsis = "[--merge FILE...]",
+		.rest_many = true,
 		.summary = "Every guest mode under every kind of table, against the bare machine.",
 		.details = "A cell says ok, or how many accesses came out differently. Exit 1 if "
 			   "any did.",
@@ -296,6 +332,26 @@ int cmd_matrix(int argc, char **argv)
 	common_options(&common, common_args);
 	if (!args_parse(&spec, argc, argv))
 		return spec.status;
+	if (spec.rest_count && !is_merge)
+		return cli_error(CLI_USAGE,
+				 "matrix: unexpected argument '%s', expected only options",
+				 spec.rest[0]);
+	if (is_quick + is_full + is_merge > 1)
+		return cli_error(CLI_USAGE, "matrix: expected one of --quick, --full and --merge");
+	if (shard_given && !is_full)
+		return cli_error(CLI_USAGE, "matrix: --shard needs --full");
+	if (is_merge && !spec.rest_count)
+		return cli_error(CLI_USAGE, "matrix: --merge: expected FILE...");
+	if (is_full || is_merge) {
+		struct out out;
+
+		full.jobs = jobs;
+		full.seed = seed;
+		full.sample = sample;
+		out_init(&out, common.json, common.quiet);
+		return is_full ? full_run(&out, &full)
+			       : full_merge(&out, spec.rest, spec.rest_count);
+	}
 	m = calloc(1, sizeof(*m));
 	if (!m)
 		return cli_error(CLI_BADINPUT, "matrix: out of memory");

@@ -56,7 +56,8 @@ static struct lab_config config_of(const struct trial *trial)
 	struct lab_config config = trial->setup->lab;
 
 	config.caching = trial->caching;
-	config.choices = trial->caching == MODEL_HOSTILE ? MODEL_SPECULATE : 0;
+	if (trial->caching == MODEL_HOSTILE)
+		config.choices = trial->l1 ? l1_choices(trial->l1) : MODEL_SPECULATE;
 	config.seed = trial->seed;
 	config.audit = trial->audit;
 	return config;
@@ -68,7 +69,8 @@ static void finish(struct lab *lab, struct trial_result *result)
 	umbra_vm_stats(lab_vm(lab), &result->stats);
 }
 
-void trial_builtin(const struct trial *trial, enum builtin_mode mode, struct trial_result *result)
+static void run_builtin(const struct trial *trial, const struct builtin *builtin, struct l1 *l1,
+			struct trial_result *result)
 {
 	struct watch watch = {trial, result};
 	const struct sweep sweep = {
@@ -77,33 +79,44 @@ void trial_builtin(const struct trial *trial, enum builtin_mode mode, struct tri
 		.context = &watch,
 		.progress = on_progress,
 	};
-	struct lab_config config = config_of(trial);
+	const struct lab_config config = config_of(trial);
+	unsigned count;
+	const struct lab_memory *memory =
+		l1 ? l1_memory(l1, &count) : builtin_memory(builtin, &count);
+	struct lab *lab = lab_new(&config, memory, count, result->skipped, sizeof(result->skipped));
+	uint64_t began = now();
+
+	if (!lab)
+		return;
+	lab_on_difference(lab, on_difference, &watch);
+	if (l1)
+		l1_run(lab, l1, trial->sample);
+	else
+		sweep_builtin(lab, builtin, &sweep);
+	result->ns = now() - began;
+	finish(lab, result);
+	lab_free(lab);
+}
+
+void trial_builtin(const struct trial *trial, enum builtin_mode mode, struct trial_result *result)
+{
 	const struct builtin_config guest = {
 		.mode = mode,
-		.cpu = lab_guest_cpu(&config),
-		.high = trial->setup->high,
+		.cpu = lab_guest_cpu(&trial->setup->lab),
+		.high = trial->setup->high && (!trial->l1 || l1_kind_high(trial->l1->kind)),
+		.like = trial->like,
 	};
 	struct builtin *builtin = builtin_new(&guest);
-	const struct lab_memory *memory;
-	struct lab *lab = NULL;
-	unsigned count;
+	struct l1 *l1 = NULL;
 
 	memset(result, 0, sizeof(*result));
-	if (!builtin) {
+	if (builtin && trial->l1)
+		l1 = l1_new(trial->l1, &trial->setup->lab, builtin);
+	if (builtin && (l1 || !trial->l1))
+		run_builtin(trial, builtin, l1, result);
+	else
 		snprintf(result->skipped, sizeof(result->skipped), "out of memory");
-		return;
-	}
-	memory = builtin_memory(builtin, &count);
-	lab = lab_new(&config, memory, count, result->skipped, sizeof(result->skipped));
-	if (lab) {
-		uint64_t began = now();
-
-		lab_on_difference(lab, on_difference, &watch);
-		sweep_builtin(lab, builtin, &sweep);
-		result->ns = now() - began;
-		finish(lab, result);
-	}
-	lab_free(lab);
+	l1_free(l1);
 	builtin_free(builtin);
 }
 
@@ -185,7 +198,8 @@ uint64_t trial_faults(const struct trial_result *result)
 	for (unsigned i = 0; i < UMBRA_EVENT_KINDS; i++)
 		faults += result->counts.exits[i];
 	/* An injected exception was an exit already. */
-	return faults + result->counts.exceptions - result->counts.verdicts[UMBRA_INJECT];
+	return faults + result->counts.exceptions + result->counts.exits_to_l1 -
+	       result->counts.verdicts[UMBRA_INJECT];
 }
 
 double trial_ns_per_access(const struct trial_result *result)
@@ -211,10 +225,10 @@ json_t *trial_json(const struct trial_result *r)
 {
 	const struct lab_counts *c = &r->counts;
 	json_t *kinds = json_pack(
-		"{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "guest", out_count(c->exceptions),
-		"page_fault", out_count(c->exits[UMBRA_EVENT_PF]), "npf",
-		out_count(c->exits[UMBRA_EVENT_NPF]), "ept_violation",
-		out_count(c->exits[UMBRA_EVENT_EPT_VIOLATION]), "ept_misconfig",
+		"{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "guest", out_count(c->exceptions),
+		"to_l1", out_count(c->exits_to_l1), "page_fault",
+		out_count(c->exits[UMBRA_EVENT_PF]), "npf", out_count(c->exits[UMBRA_EVENT_NPF]),
+		"ept_violation", out_count(c->exits[UMBRA_EVENT_EPT_VIOLATION]), "ept_misconfig",
 		out_count(c->exits[UMBRA_EVENT_EPT_MISCONFIG]), "mmio", out_count(c->mmio),
 		"emulated_writes", out_count(c->verdicts[UMBRA_EMULATE]));
 	json_t *examples = json_array();

@@ -7,6 +7,7 @@
 
 #include "cli/guest.h"
 #include "cli/out.h"
+#include "lab/l1.h"
 #include "lab/sweep.h"
 
 /** struct setup - a configuration: what --config says, and its name. */
@@ -41,6 +42,10 @@ struct trial {
 	struct out *out;
 	/** What the progress bar says. */
 	const char *what;
+	/** NULL, or what builtin_new() takes. */
+	const struct builtin *like;
+	/** NULL, or: that L1 runs the built-in guest. */
+	const struct l1_config *l1;
 };
 
 struct trial_result {
