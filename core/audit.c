@@ -430,13 +430,13 @@ static void bind_hardware(struct audit *audit)
 	mode_bind(&audit->longer, ept ? &format_ept5 : &format_5, flags, cpu->maxphyaddr);
 }
 
-static void audit_entry(struct audit *audit, struct table_at at)
+/* @entry is not empty. */
+static void audit_entry(struct audit *audit, struct table_at at, uint64_t entry)
 {
 	struct mmu *mmu = audit->mmu;
-	uint64_t entry = table_read(mmu, at);
 
 	if (!entry_is_present(&mmu->kind, entry)) {
-		if (entry != table_empty(mmu, at.page) && !entry_is_mmio(&mmu->kind, entry))
+		if (!entry_is_mmio(&mmu->kind, entry))
 			finding(audit, "I-14", "neither empty, MMIO nor present",
 				at.page->hpa.v + at.index * sizeof(entry), entry);
 		return;
@@ -464,6 +464,21 @@ static void audit_counts(struct audit *audit, uint64_t pages)
 			audit->leaves[1]);
 }
 
+/* Most entries are empty: they are passed over quickly. */
+static void audit_entries(struct audit *audit, struct page *page)
+{
+	const uint64_t *entries = page_entries(audit->mmu, page);
+	const uint64_t empty = table_empty(audit->mmu, page);
+	const unsigned count = page_entry_count(page);
+
+	for (unsigned i = 0; i < count; i++) {
+		uint64_t entry = __atomic_load_n(&entries[i], __ATOMIC_ACQUIRE);
+
+		if (entry != empty)
+			audit_entry(audit, (struct table_at){page, i}, entry);
+	}
+}
+
 uint64_t umbra_audit(struct umbra_vm *vm,
 		     void (*found)(void *context, const struct umbra_finding *finding),
 		     void *context)
@@ -487,8 +502,7 @@ uint64_t umbra_audit(struct umbra_vm *vm,
 		/* Else there is no telling what its entries are. */
 		if (page->role.level < 1 || page->role.level > UMBRA_LEVEL_MAX)
 			continue;
-		for (unsigned i = 0; i < page_entry_count(page); i++)
-			audit_entry(&audit, (struct table_at){page, i});
+		audit_entries(&audit, page);
 	}
 	audit_reverse_map(&audit);
 	audit_mirrored(&audit);
