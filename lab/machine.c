@@ -101,6 +101,20 @@ void machine_forget(struct lab *lab)
 	lab->at->stale = true;
 }
 
+/* A #PF that the emulator delivers ends what was cached for its address (H-112). */
+static void end_cached(struct lab *lab, umbra_gva gva)
+{
+	const uint16_t tag = lab->in_l2 ? LAB_TAG_L2 : LAB_TAG;
+
+	umbra_vcpu_invlpg(lab->at->vcpu, gva);
+	if (!lab_is_tdp(lab))
+		return;
+	if (lab->config.cpu.vendor == UMBRA_VENDOR_AMD)
+		model_invlpga(lab->at->model, gva, tag);
+	else
+		model_invvpid(lab->at->model, 0, tag, gva);
+}
+
 /* ---- opening ---- */
 
 /* Register @bytes as home @which of memory @index. */
@@ -416,9 +430,8 @@ static void emulate(struct lab *lab, const struct lab_access *access, struct lab
 			return;
 		}
 		if (t.event.kind != UMBRA_EVENT_NONE) {
-			/* A #PF that is delivered ends what was cached (H-112). */
 			if (t.event.kind == UMBRA_EVENT_PF)
-				umbra_vcpu_invlpg(lab->at->vcpu, t.event.gva);
+				end_cached(lab, t.event.gva);
 			machine_took(lab, &t.event, side);
 			return;
 		}
