@@ -426,6 +426,120 @@ static void s20_ept_lags_until_invept(void **state)
 	}
 }
 
+/* Edit the last-level entry of NGPA as L1 would. */
+static void edit(struct nest *nest, uint64_t gpa)
+{
+	struct umbra_root root;
+
+	load(nest, &root);
+	resume(&nest->kit, TABLE(1), UMBRA_ACCESS_WRITE);
+	put(nest, entry_at(nest, 1, NGPA), gpa | leaf_bits(nest, 7));
+}
+
+/* INVEPT of another EPTP does not concern this one; one of an EPTP that is kept does. */
+static void n10_invept_by_eptp(void **state)
+{
+	struct nest nest;
+	struct umbra_root root;
+	uint64_t first, other;
+
+	(void)state;
+	nest_open(&nest, EPT_4, 4);
+	first = nest.state.pointer;
+	other = (first & 0xfff) | 0x90000;
+	put64(&nest.kit, 0x90000, get64(&nest.kit, TABLE(4)));
+	load(&nest, &root);
+	enter(&nest);
+	load(&nest, &root);
+	resume(&nest.kit, NGPA, UMBRA_ACCESS_WRITE);
+	leave(&nest);
+	edit(&nest, DATA + 0x9000);
+	load(&nest, &root);
+	assert_int_equal(umbra_vcpu_invept(nest.kit.vcpu, 1, other), UMBRA_OK);
+	enter(&nest);
+	load(&nest, &root);
+	assert_false(root.flush);
+	assert_maps(&nest, NGPA, DATA);
+	leave(&nest);
+	/* Kept, not in use. */
+	nest.state.pointer = other;
+	enter(&nest);
+	load(&nest, &root);
+	leave(&nest);
+	assert_int_equal(umbra_vcpu_invept(nest.kit.vcpu, 1, first), UMBRA_OK);
+	nest.state.pointer = first;
+	enter(&nest);
+	load(&nest, &root);
+	assert_false(look_nested(&nest, NGPA).leaf);
+	/* All, whatever EPTP is named. */
+	resume(&nest.kit, NGPA, UMBRA_ACCESS_WRITE);
+	leave(&nest);
+	edit(&nest, DATA);
+	assert_int_equal(umbra_vcpu_invept(nest.kit.vcpu, 2, 0), UMBRA_OK);
+	enter(&nest);
+	load(&nest, &root);
+	assert_true(root.flush);
+	assert_false(look_nested(&nest, NGPA).leaf);
+	kit_close(&nest.kit);
+}
+
+/* Instructions of L1 that drop L2's linear translations: one tag, flushed at the entry. */
+static void h112_linear_flushes(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 3; i++) {
+		struct nest nest;
+		struct umbra_root root;
+
+		nest_open(&nest, i ? NPT_4 : EPT_4, 4);
+		load(&nest, &root);
+		enter(&nest);
+		load(&nest, &root);
+		leave(&nest);
+		load(&nest, &root);
+		enter(&nest);
+		load(&nest, &root);
+		assert_false(root.flush);
+		leave(&nest);
+		if (i == 0)
+			assert_int_equal(umbra_vcpu_invvpid(nest.kit.vcpu, 1, 1, (umbra_gva){0}),
+					 UMBRA_OK);
+		else
+			umbra_vcpu_invlpga(nest.kit.vcpu, (umbra_gva){0}, i == 1);
+		enter(&nest);
+		load(&nest, &root);
+		/* ASID 0 is L1's own. */
+		assert_int_equal(root.flush, i < 2);
+		kit_close(&nest.kit);
+	}
+}
+
+/* TLB_CONTROL 1 reaches the roots that are kept, all of them. */
+static void h112_all_asids(void **state)
+{
+	struct rootset *set;
+	struct nest nest;
+	struct umbra_root root;
+
+	(void)state;
+	nest_open(&nest, NPT_4, 4);
+	set = &nest.kit.vcpu->nested;
+	for (unsigned i = 0; i <= ROOTSET_PREVIOUS; i++) {
+		nest.state.pointer = TABLE(4) + i * 4096;
+		enter(&nest);
+		load(&nest, &root);
+		leave(&nest);
+	}
+	assert_non_null(set->previous[ROOTSET_PREVIOUS - 1]);
+	nest.state.tlb_control = 1;
+	enter(&nest);
+	for (unsigned i = 0; i < ROOTSET_PREVIOUS; i++)
+		assert_null(set->previous[i]);
+	assert_true(set->sync);
+	assert_int_equal(set->since, 0);
+	kit_close(&nest.kit);
+}
+
 /* The same with VMRUN: the ASID stays and no flush is asked for, another ASID, TLB_CONTROL. */
 static void h112_npt_lags_until_flush(void **state)
 {
@@ -557,6 +671,58 @@ static void n12_pml(void **state)
 	assert_int_equal(touch(&nest.kit, NGPA + 0x2000, UMBRA_ACCESS_WRITE).event.kind,
 			 UMBRA_EVENT_PML_FULL);
 	assert_int_equal(get64(&nest.kit, entry_at(&nest, 1, NGPA + 0x2000)) >> 8 & 3, 0);
+	kit_close(&nest.kit);
+}
+
+/* The log goes with EPTP.6 of the EPTP in use. */
+static void n11_vmfunc_and_log(void **state)
+{
+	struct nest nest;
+	struct umbra_root root;
+
+	(void)state;
+	nest_open(&nest, EPT_4, 4);
+	nest.state.pml = true;
+	nest.state.pml_address = 0x3000;
+	nest.state.pml_index = 7;
+	nest.state.eptp_list = 0x5000;
+	put64(&nest.kit, 0x5008, nest.state.pointer & ~(1ull << 6));
+	enter(&nest);
+	assert_int_equal(umbra_vcpu_vmfunc(nest.kit.vcpu, 1), UMBRA_OK);
+	load(&nest, &root);
+	resume(&nest.kit, NGPA, UMBRA_ACCESS_WRITE);
+	assert_int_equal(umbra_vcpu_nested(nest.kit.vcpu)->pml_index, 7);
+	leave(&nest);
+	/* Without EPT there is nothing to switch. */
+	nest.state.paging = UMBRA_NESTED_NONE;
+	enter(&nest);
+	assert_int_equal(umbra_vcpu_vmfunc(nest.kit.vcpu, 1), UMBRA_EOPNOTSUPP);
+	kit_close(&nest.kit);
+}
+
+/* Bits 9-11 only where L1 has advanced exit information (H-79). */
+static void n6_no_advanced_information(void **state)
+{
+	const struct umbra_event event = {
+		UMBRA_EVENT_EPT_VIOLATION, 0xf82, {0x7123}, {NGPA + 0x8123}};
+	struct umbra_vcpu *first;
+	struct umbra_regs regs = host_regs(EPT_4);
+	struct umbra_cpu cpu = intel_cpu();
+	struct umbra_resolution what;
+	struct nest nest;
+
+	(void)state;
+	nest_open(&nest, EPT_4, 4);
+	first = nest.kit.vcpu;
+	cpu.features &= ~UMBRA_CPU_EPT_ADVINFO;
+	assert_int_equal(umbra_vcpu_create(nest.kit.vm, &cpu, &nest.kit.vcpu), UMBRA_OK);
+	assert_int_equal(umbra_vcpu_set_regs(nest.kit.vcpu, &regs, false), UMBRA_OK);
+	enter(&nest);
+	what = nested_touch(&nest, &event, 0);
+	assert_true(what.to_l1);
+	assert_int_equal(what.event.code, 0x182);
+	umbra_vcpu_destroy(nest.kit.vcpu);
+	nest.kit.vcpu = first;
 	kit_close(&nest.kit);
 }
 
@@ -740,7 +906,12 @@ int main(void)
 		cmocka_unit_test(h112_npt_lags_until_flush),
 		cmocka_unit_test(s40_tables_are_protected),
 		cmocka_unit_test(g38_clean_pages_of_l1),
+		cmocka_unit_test(n10_invept_by_eptp),
+		cmocka_unit_test(h112_linear_flushes),
+		cmocka_unit_test(h112_all_asids),
+		cmocka_unit_test(n6_no_advanced_information),
 		cmocka_unit_test(n12_pml),
+		cmocka_unit_test(n11_vmfunc_and_log),
 		cmocka_unit_test(n11_vmfunc),
 		cmocka_unit_test(e8_tables_of_l2_in_read_only_pages),
 		cmocka_unit_test(errors_change_nothing),
