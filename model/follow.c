@@ -252,6 +252,14 @@ static void gather_from_facts(struct gather *g, int level)
 	}
 }
 
+static void gather_gpa(struct gather *g, uint64_t gpa)
+{
+	const struct s2_ask q = {.gpa = gpa, .use = S2_LOAD_PDPTE};
+	struct s2_found found[S2_MAX];
+
+	places(g, &q, CACHED, found);
+}
+
 static void gather(struct model_cpu *cpu, uint64_t la, const struct model_visitor *visitor)
 {
 	static const struct page_rights everything = {
@@ -271,12 +279,8 @@ static void gather(struct model_cpu *cpu, uint64_t la, const struct model_visito
 	for (int level = cpu->guest.top; level >= 2; level--)
 		gather_from_facts(&g, level);
 	/* The page of the PDPTEs, which the next MOV CR3 may find cached. */
-	if (cpu->guest.pdpte_registers && cpu->state.stage2 != MODEL_NATIVE) {
-		const struct s2_ask q = {.gpa = cpu->guest.root, .use = S2_LOAD_PDPTE};
-		struct s2_found found[S2_MAX];
-
-		places(&g, &q, CACHED, found);
-	}
+	if (cpu->guest.pdpte_registers && cpu->state.stage2 != MODEL_NATIVE)
+		gather_gpa(&g, cpu->guest.root);
 }
 
 /* ---- the interface ---- */
@@ -290,6 +294,19 @@ void model_gather(struct model_cpu *cpu, umbra_gva gva, const struct model_visit
 	access_split(cpu, &access, pieces);
 	if (pieces[0].canonical && cpu->hostile)
 		gather(cpu, pieces[0].la, visitor);
+	cpu->stats = stats;
+}
+
+void model_gather_gpa(struct model_cpu *cpu, umbra_gpa gpa, const struct model_visitor *visitor)
+{
+	struct model_stats stats = cpu->stats;
+	struct gather g;
+
+	if (cpu->state.stage2 == MODEL_NATIVE || !cpu->hostile)
+		return;
+	translate_start(&g.x, cpu, 0, 0);
+	g.visitor = visitor;
+	gather_gpa(&g, gpa.v);
 	cpu->stats = stats;
 }
 

@@ -104,7 +104,8 @@ static bool same_outcome(const struct model_outcome *legal, const struct model_o
 	if (!same_event(legal, seen) || legal->piece_count != seen->piece_count)
 		return false;
 	for (unsigned i = 0; i < legal->piece_count; i++)
-		if (legal->piece[i].gpa.v != seen->piece[i].gpa.v ||
+		if ((legal->piece[i].gpa.v != seen->piece[i].gpa.v &&
+		     seen->piece[i].gpa.v != MODEL_GPA_ANY) ||
 		    legal->piece[i].hpa.v != seen->piece[i].hpa.v ||
 		    legal->piece[i].size != seen->piece[i].size)
 			return false;

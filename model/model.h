@@ -169,6 +169,9 @@ struct model_access {
 	void *data;
 };
 
+/** Of an outcome seen: the guest-physical address is not known, any will do. */
+#define MODEL_GPA_ANY UINT64_MAX
+
 /** One page-contained piece of an access that completed. */
 struct model_piece {
 	umbra_gpa gpa; /* after the guest's tables */
@@ -241,6 +244,11 @@ struct model_visitor {
  * Changes no memory. @visitor may be NULL; with one, paths are followed to their end.
  */
 void model_gather(struct model_cpu *cpu, umbra_gva gva, const struct model_visitor *visitor);
+/**
+ * model_gather_gpa - the same for the page at guest-physical @gpa alone, whatever leads
+ * there; @visitor is told of entries of the second stage.
+ */
+void model_gather_gpa(struct model_cpu *cpu, umbra_gpa gpa, const struct model_visitor *visitor);
 /** model_visit - every entry that @access may read, from memory or after cached facts. */
 void model_visit(struct model_cpu *cpu, const struct model_access *access,
 		 const struct model_visitor *visitor);

@@ -648,7 +648,7 @@ static void gather_walk(struct nested_gather *g, struct start s)
 		e = mem_entry(cpu->mem, &cpu->table_hint, at, p->entry_size);
 		class = entry_classify(x, p, s.level, e);
 		if (g->visitor)
-			visit(g->visitor, p, q, &s, at, class, true);
+			visit(g->visitor, p, q, &s, at, class, q->use != S2_FINAL || x->write);
 		if (class < ENTRY_LEAF)
 			return;
 		cached &= !(l->accessed & ~e);

@@ -779,6 +779,28 @@ void translate_all(struct model_cpu *cpu, uint64_t la, unsigned access, struct r
 	explore_readings(cpu, la, access, set, NULL);
 }
 
+/* A cached page may have led to the second stage before it turned out not to serve, and a
+ * walk then went another way (U-5, U-16). */
+static void visit_pages(struct model_cpu *cpu, uint64_t la, unsigned access,
+			const struct model_visitor *visitor)
+{
+	struct cache *c = &cpu->cache[FACT_PAGE];
+	struct s2_found found[S2_MAX];
+	struct xlate x;
+
+	translate_start(&x, cpu, la, access);
+	for (unsigned i = 0; i < sizeof(page_shifts); i++) {
+		for (struct fact *f = cache_first(c, la, page_shifts[i]); f; f = cache_next(c, f)) {
+			const struct s2_ask q = {.gpa = f->gpa | (la & low_bits(f->shift)),
+						 .use = S2_FINAL,
+						 .guest = f->rights.all};
+
+			if (fact_usable(f, &cpu->tags))
+				stage2_gather(&x, &q, false, visitor, found);
+		}
+	}
+}
+
 void translate_visit(struct model_cpu *cpu, uint64_t la, unsigned access,
 		     const struct model_visitor *visitor)
 {
@@ -786,6 +808,8 @@ void translate_visit(struct model_cpu *cpu, uint64_t la, unsigned access,
 	struct result_set set;
 
 	explore_readings(cpu, la, access, &set, visitor);
+	if (cpu->state.stage2 != MODEL_NATIVE)
+		visit_pages(cpu, la, access, visitor);
 	cpu->stats = stats;
 }
 
@@ -802,7 +826,9 @@ bool translate_held(struct model_cpu *cpu, uint64_t la, unsigned access,
 			struct result exit;
 			uint64_t code;
 
-			if (!fact_usable(f, &cpu->tags) || (f->gpa | offset) != piece->gpa.v)
+			if (!fact_usable(f, &cpu->tags))
+				continue;
+			if (piece->gpa.v != MODEL_GPA_ANY && (f->gpa | offset) != piece->gpa.v)
 				continue;
 			if (cpu->state.stage2 != MODEL_NATIVE &&
 			    (f->s2.hpa | offset) != piece->hpa.v)
