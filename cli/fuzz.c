@@ -47,7 +47,8 @@ struct fuzzing {
 	unsigned configs;
 	uint64_t began;
 	/** Totals. */
-	uint64_t programs, done, accesses, faults, skipped;
+	uint64_t programs, done, accesses, faults, skipped, accesses_l2, entries, exits;
+	bool nested;
 };
 
 static uint64_t now_ms(void)
@@ -153,7 +154,11 @@ static enum cli_status one(struct fuzzing *f)
 	uint64_t seed = f->seed ^ (f->programs << 20);
 
 	snprintf(program.config, sizeof(program.config), "%s", f->text[config]);
-	if (!fuzz_make(&program, &f->setup[config].lab, random_next(&seed), length)) {
+	const uint64_t of_program = random_next(&seed);
+	/* A guest may be a hypervisor, whatever the configuration. */
+	const bool nested = f->nested || of_program >> 32 & 1;
+	if (!(nested ? fuzz_make_nested : fuzz_make)(&program, &f->setup[config].lab, of_program,
+						     length)) {
 		fuzz_program_free(&program);
 		return cli_error(CLI_BADINPUT, "fuzz: out of memory");
 	}
@@ -161,6 +166,9 @@ static enum cli_status one(struct fuzzing *f)
 	f->done += result.done;
 	f->accesses += result.accesses;
 	f->faults += result.faults;
+	f->accesses_l2 += result.accesses_l2;
+	f->entries += result.entries;
+	f->exits += result.exits;
 	if (*result.skipped)
 		status = cli_error(CLI_BADINPUT, "fuzz: %s: %s", program.config, result.skipped);
 	else if (result.found)
@@ -248,6 +256,10 @@ int cmd_fuzz(int argc, char **argv)
 		 .call = take_audit,
 		 .context = &f,
 		 .single = true},
+		{.name = "nested",
+		 .kind = ARGS_FLAG,
+		 .help = "all guests are hypervisors (default: every other one)",
+		 .flag = &f.nested},
 		{.name = "replay",
 		 .kind = ARGS_TEXT,
 		 .metavar = "FILE",

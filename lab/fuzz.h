@@ -30,6 +30,13 @@ enum fuzz_op {
 	FUZZ_CR0, /* these two turn the bits given */
 	FUZZ_CR4,
 	FUZZ_KEYS,
+	FUZZ_ENTER, /* L1 runs L2; from L2 it goes back to L1 first */
+	FUZZ_RESUME, /* ... the one that it left */
+	FUZZ_LEAVE,
+	FUZZ_INVEPT, /* these three: of L1 */
+	FUZZ_INVVPID,
+	FUZZ_INVLPGA,
+	FUZZ_VMFUNC, /* of L2 */
 	/* by a device or the embedder */
 	FUZZ_SET, /* DMA: a value to a guest-physical address */
 	FUZZ_DELETE, /* a slot */
@@ -49,11 +56,28 @@ struct fuzz_step {
 	uint8_t size;
 	/** Accesses: USER, AC, IMPLICIT, SHSTK; WRITE and FETCH follow from @op. */
 	uint8_t access;
-	/** Address or first number; value or second number; INVPCID: type in @size. */
+	/** Address or first number; value or second number; INVPCID, INVVPID: type in @size. */
 	uint64_t a, b;
-	/** REGS: cr0, cr4, efer; @a is CR3, @b PKRU and PKRS. */
+	/** REGS, ENTER: cr0, cr4, efer; @a is CR3, @b PKRU and PKRS. */
 	uint64_t cr0, cr4, efer;
+	/** ENTER: what umbra_nested has by these names; @pf: mask and, 8 bits on, match. */
+	uint8_t paging, flags;
+	uint16_t pml, pf;
+	/** ENTER, RESUME. RESUME with pointer 0: the one that it had. */
+	uint64_t pointer;
+	uint16_t tag;
+	uint8_t tlb;
 };
+
+/* Of fuzz_step.flags. */
+#define FUZZ_EXEC (1u << 0) /* MBEC or GMET */
+#define FUZZ_ROGPT (1u << 1)
+#define FUZZ_PML (1u << 2) /* logs to FUZZ_LOG */
+#define FUZZ_LIST (1u << 3) /* VMFUNC; EPTPs are at FUZZ_LOG too */
+#define FUZZ_PF (1u << 4) /* a #PF that matches exits to L1 */
+
+/** A page for logs, written from its end, and EPTPs, at its begin. */
+#define FUZZ_LOG 0x2f000ull
 
 struct fuzz_program {
 	/** --config of the command line that made it. */
@@ -79,6 +103,9 @@ bool fuzz_read(struct fuzz_program *program, const char *path, char *error, size
 /** fuzz_make - a random program of about @steps steps for the CPU that @config shows. */
 bool fuzz_make(struct fuzz_program *program, const struct lab_config *config, uint64_t seed,
 	       unsigned steps);
+/** fuzz_make_nested - the same with guests that are hypervisors. */
+bool fuzz_make_nested(struct fuzz_program *program, const struct lab_config *config, uint64_t seed,
+		      unsigned steps);
 /** fuzz_decode - any bytes are a program: for libFuzzer. */
 bool fuzz_decode(struct fuzz_program *program, const struct lab_config *config,
 		 const uint8_t *bytes, size_t size);
@@ -134,6 +161,8 @@ struct fuzz_result {
 	/** Could not be run at all: a sentence. Empty otherwise. */
 	char skipped[128];
 	uint64_t accesses, faults, stale, facts;
+	/** Of the accesses, those of L2; times that L1 began to run it, exits to L1. */
+	uint64_t accesses_l2, entries, exits;
 	/** Sets of registers that neither machine took. */
 	unsigned refused;
 };

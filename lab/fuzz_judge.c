@@ -18,9 +18,11 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "lab/fuzz_parts.h"
 
+#define LARGE 0x200000u
 #define ENTRY_A 0x20ull
 #define ENTRY_D 0x40ull
 
@@ -85,6 +87,23 @@ static void compare_kept(struct duel *d)
 	}
 }
 
+/* Pages that neither machine has ever touched are zeros on both. */
+static void compare_touched(struct duel *d, const uint8_t *bare, const uint8_t *umbra, uint64_t gpa,
+			    uint64_t size)
+{
+	unsigned char touched[2][LARGE / UMBRA_PAGE_SIZE];
+
+	if (size > LARGE || mincore((void *)bare, size, touched[0]) ||
+	    mincore((void *)umbra, size, touched[1])) {
+		compare(d, bare, umbra, gpa, size);
+		return;
+	}
+	for (uint64_t i = 0; i < size / UMBRA_PAGE_SIZE; i++)
+		if ((touched[0][i] | touched[1][i]) & 1)
+			compare(d, bare + i * UMBRA_PAGE_SIZE, umbra + i * UMBRA_PAGE_SIZE,
+				gpa + i * UMBRA_PAGE_SIZE, UMBRA_PAGE_SIZE);
+}
+
 void judge_memory(struct duel *d, bool all)
 {
 	if (d->limits->image && (!all || d->limits->sparse)) {
@@ -94,7 +113,8 @@ void judge_memory(struct duel *d, bool all)
 	for (unsigned i = 0; i < d->slot_count; i++) {
 		if (d->place[i] < 0 || (!all && d->slot[i].size > 0x100000))
 			continue;
-		compare(d, d->bytes[i][d->place[i]], d->lab->memory[i].umbra,
+		(d->limits->image ? compare : compare_touched)(
+			d, d->bytes[i][d->place[i]], d->lab->memory[i].umbra,
 			d->lab->memory[i].base.v, d->slot[i].size);
 	}
 }
@@ -117,7 +137,7 @@ void judge_store(struct duel *d, umbra_gpa gpa, const void *bytes, size_t size)
 static void mark_table(void *context, const struct model_entry *entry)
 {
 	struct duel *d = context;
-	const uint64_t page = entry->gpa.v >> UMBRA_PAGE_SHIFT;
+	const uint64_t page = entry->at.v >> UMBRA_PAGE_SHIFT;
 
 	if (page < d->table_pages)
 		d->table[page / 8] |= (uint8_t)(1u << page % 8);
@@ -130,8 +150,12 @@ void judge_gather(struct duel *d)
 	if (!d->stale)
 		return;
 	for (unsigned i = 0; i < d->program->vcpus; i++) {
+		const bool nested = model_state_of(d->bare[i])->stage2 != MODEL_NATIVE;
+
 		for (unsigned k = 0; d->stale >> i & 1 && k < d->page_count; k++)
 			model_gather(d->bare[i], (umbra_gva){d->page[k]}, &visitor);
+		for (unsigned k = 0; d->stale >> i & 1 && nested && k < d->gpa_count; k++)
+			model_gather_gpa(d->bare[i], (umbra_gpa){d->gpa[k]}, &visitor);
 	}
 	d->stale = 0;
 }
@@ -141,82 +165,180 @@ void judge_gather(struct duel *d)
 static void note_visit(void *context, const struct model_entry *entry)
 {
 	struct duel *d = context;
+	unsigned i = 0;
 
 	if (!entry->valid)
 		return;
-	for (unsigned i = 0; i < d->visit_count; i++) {
-		if (d->visit[i].gpa.v != entry->gpa.v)
-			continue;
-		d->visit[i].leaf |= entry->leaf;
+	if (entry->nested && entry->leaf && d->log_count < FUZZ_VISITS)
+		d->logs[d->log_count++] = entry->gpa.v & ~0xfffull;
+	while (i < d->visit_count && d->visit[i].at.v != entry->at.v)
+		i++;
+	if (i == FUZZ_VISITS)
 		return;
-	}
-	if (d->visit_count < FUZZ_VISITS)
-		d->visit[d->visit_count++] = (struct visit){entry->gpa, entry->leaf};
+	if (i == d->visit_count)
+		d->visit[d->visit_count++] =
+			(struct visit){.at.v = entry->at.v, .size = entry->size};
+	d->visit[i].leaf |= entry->leaf;
+	d->visit[i].nested |= entry->nested;
+	if (entry->nested)
+		d->visit[i].may |= entry->may_set;
+	else
+		d->visit[i].may |= ENTRY_A;
 }
 
-static bool overlaps(const struct lab_side *side, umbra_gpa gpa, unsigned size)
+/* Which bytes of the @size at @gpa does the store of @side cover? As a mask. */
+static uint64_t covered(const struct lab_side *side, umbra_gpa gpa, unsigned size)
 {
-	for (unsigned i = 0; i < side->piece_count; i++)
-		if (gpa.v < side->piece[i].gpa.v + side->piece[i].size &&
-		    side->piece[i].gpa.v < gpa.v + size)
-			return true;
-	return false;
+	uint64_t mask = 0;
+
+	for (unsigned k = 0; k < size; k++)
+		for (unsigned i = 0; i < side->piece_count; i++)
+			if (gpa.v + k - side->piece[i].gpa.v < side->piece[i].size)
+				mask |= 0xffull << 8 * k;
+	return mask;
+}
+
+/* What walks set in one entry: @may of its bits, where @over a store went over it.
+ * Returns the bits that were set for certain. */
+static uint64_t follow_entry(struct duel *d, const struct visit *v, uint64_t may, uint64_t over)
+{
+	uint8_t *bare = judge_bare(d, v->at, v->size), *umbra = judge_umbra(d, v->at, v->size);
+	uint64_t old = 0, new = 0;
+
+	if (!bare || !umbra)
+		return 0;
+	memcpy(&old, bare, v->size);
+	memcpy(&new, umbra, v->size);
+	/* Set before the store went over it, perhaps. */
+	new = (new & ~over) | ((old | may) & over);
+	if (new == old)
+		return 0;
+	if ((new ^ old) & ~may || ~new &old) {
+		judge_found(d, "flags",
+			    "entry at 0x%" PRIx64 " became 0x%" PRIx64 ", was 0x%" PRIx64, v->at.v,
+			    new, old);
+		return 0;
+	}
+	if (d->limits->image)
+		fuzz_image_keep(d->limits->image, v->at);
+	memcpy(bare, &new, v->size);
+	d->stale = ~0u;
+	return new & ~old & ~over;
+}
+
+#define EPT_D 0x200ull
+
+/* L1's log, @dirtied entries of its EPT having got D; @unsure more may have. */
+static void follow_log(struct duel *d, unsigned vcpu, unsigned dirtied, unsigned unsure)
+{
+	const struct model_state *state = model_state_of(d->bare[vcpu]);
+	const struct umbra_nested *now = umbra_vcpu_nested(d->lab->cpu[vcpu].vcpu);
+	const bool on = state->pml && state->eptp & 0x40;
+	const uint16_t before = on ? state->pml_index : d->guest[vcpu].logged;
+	const unsigned count = (uint16_t)(before - now->pml_index);
+
+	if (!on) {
+		if (count)
+			judge_found(d, "pml", "logged without being asked to");
+		return;
+	}
+	if (count < dirtied || count > dirtied + unsure) {
+		const uint8_t *last = judge_umbra(
+			d, (umbra_gpa){state->pml_address + 8 * (now->pml_index + 1ull)}, 8);
+		uint64_t value = 0;
+
+		if (last)
+			memcpy(&value, last, 8);
+		judge_found(d, "pml",
+			    "%u entries of L1's EPT got D, %u were logged, the last 0x%" PRIx64,
+			    dirtied, count, value);
+		return;
+	}
+	for (uint16_t i = before; i != now->pml_index; i--) {
+		const umbra_gpa at = {state->pml_address + 8ull * i};
+		const uint8_t *umbra = judge_umbra(d, at, 8);
+		uint64_t value;
+		unsigned k = 0;
+
+		if (!umbra)
+			continue;
+		memcpy(&value, umbra, 8);
+		while (k < d->log_count && d->logs[k] != value)
+			k++;
+		if (k == d->log_count)
+			judge_found(d, "pml", "0x%" PRIx64 " was logged, not written", value);
+		judge_store(d, at, &value, 8);
+	}
+	model_set_pml_index(d->bare[vcpu], now->pml_index);
+	d->guest[vcpu].logged = now->pml_index;
 }
 
 /* The UMBRA machine may have set A where a walk of @a may go, and D in its leaf. */
 static void follow_flags(struct duel *d, unsigned vcpu, const struct lab_access *a,
 			 const struct lab_side *side)
 {
-	const struct umbra_regs *regs = &model_state_of(d->bare[vcpu])->regs;
-	const unsigned size = regs->cr4 & UMBRA_CR4_PAE ? 8 : 4;
 	const bool write = a->access & UMBRA_ACCESS_WRITE;
 	const bool crosses = (a->gva.v & 0xfff) + a->size > UMBRA_PAGE_SIZE;
+	unsigned dirtied = 0, unsure = 0;
 
 	for (unsigned i = 0; i < d->visit_count; i++) {
 		const struct visit *v = &d->visit[i];
-		uint8_t *bare = judge_bare(d, v->gpa, size), *umbra = judge_umbra(d, v->gpa, size);
-		uint64_t old = 0, new = 0, may = ENTRY_A;
+		uint64_t may = v->may, over = 0, set;
 
-		if (!bare || !umbra)
-			continue;
 		/* The second stage may exit after D was set, and the access then take
 		 * another way (U-5). */
 		if (v->leaf && write && (side->end == LAB_DONE || crosses || lab_is_tdp(d->lab)))
-			may |= ENTRY_D;
-		memcpy(&old, bare, size);
-		memcpy(&new, umbra, size);
-		if (write && side->end == LAB_DONE && overlaps(side, v->gpa, size))
-			new = old | may; /* set before the store went over it, perhaps */
-		if (new == old)
-			continue;
-		if ((new ^ old) & ~may || ~new &old) {
-			judge_found(d, "flags",
-				    "entry at 0x%" PRIx64 " became 0x%" PRIx64 ", was 0x%" PRIx64,
-				    v->gpa.v, new, old);
-			return;
-		}
-		if (d->limits->image)
-			fuzz_image_keep(d->limits->image, v->gpa);
-		memcpy(bare, &new, size);
-		d->stale = ~0u;
+			may |= v->nested && !(v->may & ENTRY_A) ? 0 : ENTRY_D;
+		if (write && side->end == LAB_DONE)
+			over = covered(side, v->at, v->size);
+		set = follow_entry(d, v, may, over);
+		dirtied += v->nested && set & EPT_D;
+		unsure += v->nested && over;
 	}
+	if (d->guest[vcpu].in_l2)
+		follow_log(d, vcpu, dirtied, unsure);
+}
+
+static void visit_from_here(struct duel *d)
+{
+	d->visit_count = d->log_count = 0;
+}
+
+void judge_load(struct duel *d, unsigned vcpu, uint64_t cr3)
+{
+	const struct model_visitor visitor = {d, note_visit};
+
+	visit_from_here(d);
+	model_gather_gpa(d->bare[vcpu], (umbra_gpa){cr3 & 0xffffffe0}, &visitor);
+	for (unsigned i = 0; i < d->visit_count; i++)
+		follow_entry(d, &d->visit[i], d->visit[i].may & ~EPT_D, 0);
+	judge_gather(d);
 }
 
 /* ---- accesses ---- */
 
 static void outcome_text(const struct model_outcome *o, char *to, size_t size)
 {
+	static const char *const names[UMBRA_EVENT_KINDS] = {
+		[UMBRA_EVENT_PF] = "#PF",
+		[UMBRA_EVENT_GP] = "#GP",
+		[UMBRA_EVENT_SS] = "#SS",
+		[UMBRA_EVENT_NPF] = "NPF",
+		[UMBRA_EVENT_EPT_VIOLATION] = "EPT violation",
+		[UMBRA_EVENT_EPT_MISCONFIG] = "EPT misconfiguration",
+		[UMBRA_EVENT_PML_FULL] = "log full",
+	};
+	const struct umbra_event *e = &o->event;
 	int n = 0;
 
-	if (o->event.kind == UMBRA_EVENT_PF)
-		n = snprintf(to, size, "#PF 0x%" PRIx64 " CR2 0x%" PRIx64, o->event.code,
-			     o->event.gva.v);
-	else if (o->event.kind != UMBRA_EVENT_NONE)
-		n = snprintf(to, size, "#GP");
-	else
-		for (unsigned i = 0; i < o->piece_count; i++)
-			n += snprintf(to + n, size - (size_t)n, "%sgpa 0x%" PRIx64, i ? " + " : "",
-				      o->piece[i].gpa.v);
+	if (e->kind == UMBRA_EVENT_PF)
+		snprintf(to, size, "#PF 0x%" PRIx64 " CR2 0x%" PRIx64, e->code, e->gva.v);
+	else if (e->kind != UMBRA_EVENT_NONE)
+		snprintf(to, size, "%s 0x%" PRIx64 " gpa 0x%" PRIx64 " gva 0x%" PRIx64,
+			 names[e->kind] ? names[e->kind] : "?", e->code, e->gpa.v, e->gva.v);
+	for (unsigned i = 0; e->kind == UMBRA_EVENT_NONE && i < o->piece_count; i++)
+		n += snprintf(to + n, size - (size_t)n, "%sgpa 0x%" PRIx64, i ? " + " : "",
+			      o->piece[i].hpa.v);
 }
 
 static void report(struct duel *d, unsigned vcpu, const struct model_access *m,
@@ -281,6 +403,7 @@ void judge_access(struct duel *d, unsigned vcpu, const struct lab_access *a,
 	struct model_cpu *bare = d->bare[vcpu];
 
 	d->result->accesses++;
+	d->result->accesses_l2 += d->guest[vcpu].in_l2;
 	if (unfit(side)) {
 		judge_found(d, "progress", "%s", unfit(side));
 		return;
@@ -290,18 +413,29 @@ void judge_access(struct duel *d, unsigned vcpu, const struct lab_access *a,
 	else
 		seen.piece_count = 0;
 	for (unsigned i = 0; i < seen.piece_count; i++)
-		seen.piece[i] = (struct model_piece){
-			side->piece[i].gpa, {side->piece[i].gpa.v}, side->piece[i].size};
+		seen.piece[i] = (struct model_piece){nested_paging(d->lab) ? side->piece[i].l2
+									   : side->piece[i].gpa,
+						     {side->piece[i].gpa.v},
+						     side->piece[i].size};
 	if (!model_explains(bare, &m, &seen)) {
 		report(d, vcpu, &m, &seen);
 		return;
 	}
-	d->visit_count = 0;
+	if (side->end != LAB_DONE &&
+	    nested_exits(d->lab, &seen.event) != (side->end == LAB_EXIT_L1)) {
+		judge_found(d, "exit", "an event that L1 %s see",
+			    side->end == LAB_EXIT_L1 ? "is not to" : "must");
+		return;
+	}
+	visit_from_here(d);
 	model_visit(bare, &m, &visitor);
 	follow_flags(d, vcpu, a, side);
-	if (side->end == LAB_EXCEPTION && side->event.kind == UMBRA_EVENT_PF) {
+	if (side->end != LAB_DONE) {
 		judge_gather(d); /* what it cached on the way stays */
-		model_took_fault(bare, side->event.gva);
+		if (seen.event.kind == UMBRA_EVENT_PF)
+			model_took_fault(bare, side->event.gva);
+		else
+			model_took_exit(bare, &m, &side->event);
 		d->stale |= 1u << vcpu;
 	}
 	judge_gather(d);

@@ -27,16 +27,35 @@ static const struct fuzz_slot fuzz_slots[FUZZ_SLOTS] = {
 /** Pages that hold tables at first. */
 #define FUZZ_TABLES 0x10000ull
 #define FUZZ_TABLE_COUNT 16
+/** Pages that hold L1's EPT or NPT at first; FUZZ_LOG is behind them. */
+#define FUZZ_L1_TABLES 0x22000ull
+#define FUZZ_L1_COUNT 13
 #define FUZZ_MMIO 0x500000ull
 /** Guest-physical pages below here are told tables from data; with an image, those
  * up to its end, as far as this limit. */
 #define FUZZ_PAGES 0x800u
 #define FUZZ_PAGES_MAX (1u << 24)
-#define FUZZ_VISITS 192
+#define FUZZ_VISITS 512
 
 struct visit {
-	umbra_gpa gpa;
-	bool leaf;
+	/** Where the entry is, L1-physical. */
+	umbra_gpa at;
+	/** Second stage: A and D as the model has it. Else what a leaf may have is decided. */
+	uint64_t may;
+	uint8_t size;
+	bool leaf, nested;
+};
+
+/** struct fuzz_guest - what a vCPU's L1 has of its L2. */
+struct fuzz_guest {
+	bool in_l2;
+	/** What L1 entered it with; since it left, as L1's VMCS or VMCB has it. */
+	struct umbra_nested nested;
+	bool has;
+	/** Index of the log, whether it is used or not. */
+	uint16_t logged;
+	/** L2 runs: L1, natively. */
+	struct model_state l1;
 };
 
 /** struct duel - the UMBRA machine of a lab, and bare CPUs that follow it. */
@@ -68,6 +87,14 @@ struct duel {
 	unsigned stale;
 	struct visit visit[FUZZ_VISITS];
 	unsigned visit_count;
+	/** Second-stage leaves visited: pages of L2 that may be logged. */
+	uint64_t logs[FUZZ_VISITS];
+	unsigned log_count;
+	struct fuzz_guest guest[LAB_CPU_MAX];
+	/** Pages that L2 may address, a bit for each of table_pages, and as a list. */
+	uint8_t *addressed;
+	uint64_t *gpa;
+	unsigned gpa_count;
 };
 
 /* ---- fuzz_judge.c ---- */
@@ -78,6 +105,8 @@ void judge_found(struct duel *d, const char *kind, const char *format, ...)
 /** judge_access - is @side right for @a by @vcpu? Then the bare machine follows. */
 void judge_access(struct duel *d, unsigned vcpu, const struct lab_access *a,
 		  const struct lab_side *side);
+/** judge_load - @vcpu's L2 loaded PDPTEs through L1's EPT: A bits follow. */
+void judge_load(struct duel *d, unsigned vcpu, uint64_t cr3);
 /** judge_store - @size bytes are stored on the bare machine. */
 void judge_store(struct duel *d, umbra_gpa gpa, const void *bytes, size_t size);
 /** judge_gather - let the CPUs of d->stale know what they may have cached by now. */
@@ -87,6 +116,29 @@ void judge_memory(struct duel *d, bool all);
 /** judge_bare, judge_umbra - the machines' bytes at @gpa, or NULL. */
 uint8_t *judge_bare(const struct duel *d, umbra_gpa gpa, size_t size);
 uint8_t *judge_umbra(const struct duel *d, umbra_gpa gpa, size_t size);
+
+/* ---- fuzz_run.c ---- */
+
+/** run_select - @vcpu acts. Does it run 64-bit code? */
+bool run_select(struct duel *d, unsigned vcpu);
+/** run_excused - did the failure that was asked for happen, so that it may be tried again? */
+bool run_excused(struct duel *d);
+/** run_both - a finding, unless both machines refuse or neither. */
+void run_both(struct duel *d, const char *what, bool bare_refuses, bool umbra_refuses);
+/** run_lost - PDPTEs where no memory is: the library refuses, the bare machine reads zeros. */
+bool run_lost(const struct duel *d, const struct umbra_regs *regs, uint64_t cr3);
+/** run_forget - the TLBs of @vcpu's bare CPU are empty for whoever runs. */
+void run_forget(struct duel *d, unsigned vcpu);
+
+/* ---- fuzz_nested.c ---- */
+
+/** nested_step - steps of L1 about L2, and VMFUNC. */
+void nested_step(struct duel *d, const struct fuzz_step *s);
+/** nested_leave - VM exit, if @vcpu runs L2. */
+void nested_leave(struct duel *d, unsigned vcpu);
+/** nested_exited - L2's access or instruction ended with @side->event, which L1 sees:
+ * L1 handles it and resumes L2. */
+void nested_exited(struct duel *d, unsigned vcpu, const struct lab_side *side);
 
 /* ---- fuzz_image.c ---- */
 

@@ -97,6 +97,41 @@ static bool is_access(const struct fuzz_step *s)
 	return s->op == FUZZ_READ || s->op == FUZZ_WRITE || s->op == FUZZ_FETCH;
 }
 
+/* What an entry, or CR3, may lead to. */
+static void find_address(struct duel *d, uint64_t value)
+{
+	const uint64_t page = (value & 0xffffffffff000ull) >> UMBRA_PAGE_SHIFT;
+
+	if (page >= d->table_pages || d->addressed[page / 8] >> page % 8 & 1)
+		return;
+	d->addressed[page / 8] |= (uint8_t)(1u << page % 8);
+	d->gpa[d->gpa_count++] = page << UMBRA_PAGE_SHIFT;
+}
+
+/* Guest-physical pages that L2 may address, through whatever tables. */
+static bool find_addresses(struct duel *d)
+{
+	bool nested = false;
+
+	for (unsigned i = 0; i < d->program->count; i++)
+		nested |= d->program->step[i].op == FUZZ_ENTER;
+	if (!nested)
+		return true;
+	d->addressed = calloc(d->table_pages / 8 + 1, 1);
+	d->gpa = malloc((d->program->count + 1) * sizeof(*d->gpa));
+	if (!d->addressed || !d->gpa)
+		return false;
+	for (unsigned i = 0; i < d->program->count; i++) {
+		const struct fuzz_step *s = &d->program->step[i];
+
+		if (s->op == FUZZ_CR3 || s->op == FUZZ_ENTER)
+			find_address(d, s->a);
+		else if ((s->op == FUZZ_SET || s->op == FUZZ_WRITE) && s->size >= 4)
+			find_address(d, s->b);
+	}
+	return true;
+}
+
 /* Both pages of each access. */
 static bool find_pages(struct duel *d)
 {
@@ -137,7 +172,7 @@ static bool open_duel(struct duel *d, const struct lab_config *config)
 	const struct model_config bare = {.cpu = lab_guest_cpu(config), .caching = MODEL_HOSTILE};
 
 	own.cpus = d->program->vcpus;
-	if (!open_memory(d, memory) || !find_pages(d)) {
+	if (!open_memory(d, memory) || !find_pages(d) || !find_addresses(d)) {
 		snprintf(d->result->skipped, sizeof(d->result->skipped), "out of memory");
 		return false;
 	}
@@ -178,6 +213,8 @@ static void close_duel(struct duel *d)
 			munmap(d->umbra[i], fuzz_slots[i].size);
 	}
 	free(d->table);
+	free(d->addressed);
+	free(d->gpa);
 	free(d->page);
 }
 
@@ -193,15 +230,19 @@ static bool is_long(const struct duel *d, unsigned vcpu)
 	return regs_of(d, vcpu)->efer & UMBRA_EFER_LMA;
 }
 
-static bool select_cpu(struct duel *d, unsigned vcpu)
+bool run_select(struct duel *d, unsigned vcpu)
 {
+	const struct fuzz_guest *guest = &d->guest[vcpu];
+
 	d->lab->at = &d->lab->cpu[vcpu];
 	d->lab->long_code = is_long(d, vcpu);
+	d->lab->in_l2 = guest->in_l2;
+	if (guest->in_l2)
+		d->lab->nested = guest->nested;
 	return d->lab->long_code;
 }
 
-/* Did the failure that was asked for happen, so that it may be tried again? */
-static bool excused(struct duel *d)
+bool run_excused(struct duel *d)
 {
 	if (!d->limits->fail_nth || d->result->failed || !posix_failed(lab_host(d->lab)))
 		return false;
@@ -224,33 +265,48 @@ static void do_access(struct duel *d, const struct fuzz_step *s)
 		a.gva.v &= ~7ull;
 		a.size = 8;
 	}
-	if (!select_cpu(d, s->vcpu))
+	if (!run_select(d, s->vcpu))
 		a.gva.v &= UINT32_MAX;
 	machine_access(d->lab, &a, &side);
-	if (side.end == LAB_STATUS && excused(d)) {
+	if (side.end == LAB_STATUS && run_excused(d)) {
 		memset(&side, 0, sizeof(side));
 		machine_access(d->lab, &a, &side);
 	}
 	d->result->faults += side.rounds;
 	judge_access(d, s->vcpu, &a, &side);
+	if (side.end == LAB_EXIT_L1)
+		nested_exited(d, s->vcpu, &side);
 }
 
 /* ---- registers ---- */
 
-static void both(struct duel *d, const char *what, bool bare_refuses, bool umbra_refuses)
+void run_both(struct duel *d, const char *what, bool bare_refuses, bool umbra_refuses)
 {
 	if (bare_refuses != umbra_refuses)
 		judge_found(d, "instruction", "%s: #GP on the %s machine only", what,
 			    bare_refuses ? "bare" : "UMBRA");
 }
 
-/* PDPTEs where no memory is: the library refuses, the bare machine reads zeros. */
-static bool lost_pdptes(const struct duel *d, const struct umbra_regs *regs, uint64_t cr3)
+bool run_lost(const struct duel *d, const struct umbra_regs *regs, uint64_t cr3)
 {
 	const bool pae = regs->cr0 & UMBRA_CR0_PG && regs->cr4 & UMBRA_CR4_PAE &&
 			 !(regs->efer & UMBRA_EFER_LMA);
 
 	return pae && lab_place_of(d->lab, (umbra_gpa){cr3 & 0xffffffe0}, NULL) == LAB_NOTHING;
+}
+
+/* Entering with VPID 0 flushes it (H-112); AMD has a way to ask for it. */
+void run_forget(struct duel *d, unsigned vcpu)
+{
+	struct model_state state = *model_state_of(d->bare[vcpu]);
+
+	if (!d->guest[vcpu].has) {
+		model_flush_all(d->bare[vcpu]);
+		return;
+	}
+	state.load_pdptes = false;
+	state.tlb_control = d->lab->config.cpu.vendor == UMBRA_VENDOR_AMD ? 3 : 0;
+	model_enter(d->bare[vcpu], &state);
 }
 
 static void do_regs(struct duel *d, const struct fuzz_step *s)
@@ -271,15 +327,16 @@ static void do_regs(struct duel *d, const struct fuzz_step *s)
 	enum umbra_status status;
 	bool refused;
 
-	if (lost_pdptes(d, &state.regs, s->a))
+	if (run_lost(d, &state.regs, s->a))
 		return;
+	nested_leave(d, s->vcpu);
 	refused = model_enter(bare, &state).kind != UMBRA_EVENT_NONE;
-	select_cpu(d, s->vcpu);
+	run_select(d, s->vcpu);
 	status = umbra_vcpu_set_regs(d->lab->at->vcpu, &state.regs, true);
-	both(d, "registers", refused, status != UMBRA_OK);
+	run_both(d, "registers", refused, status != UMBRA_OK);
 	d->result->refused += refused;
 	/* Refused too: the TLBs are empty after this step (the bare CPU's are anyway). */
-	model_flush_all(bare);
+	run_forget(d, s->vcpu);
 	if (!lab_is_tdp(d->lab))
 		umbra_vcpu_invpcid(d->lab->at->vcpu, 2, 0, (umbra_gva){0});
 	machine_forget(d->lab);
@@ -292,33 +349,77 @@ static struct umbra_event bare_mov(struct model_cpu *cpu, enum lab_register whic
 				  : model_mov_cr4(cpu, value);
 }
 
+static void umbra_mov(struct duel *d, enum lab_register which, uint64_t value,
+		      struct lab_side *side)
+{
+	lab_cpu_mov(d->lab, which, value, side);
+	if (side->end != LAB_STATUS || !run_excused(d))
+		return;
+	memset(side, 0, sizeof(*side));
+	lab_cpu_mov(d->lab, which, value, side);
+}
+
+/* L2 may load PDPTEs through what is cached of L1's EPT: the bare CPU does as was seen. */
+static struct umbra_event bare_follow_mov(struct duel *d, unsigned vcpu, enum lab_register which,
+					  uint64_t value, const struct lab_side *side)
+{
+	const struct umbra_regs *regs = umbra_vcpu_regs(d->lab->cpu[vcpu].vcpu);
+	struct model_load load = {.event = side->event};
+	struct umbra_event event;
+
+	if (side->end == LAB_REFUSED)
+		load.event.kind = UMBRA_EVENT_GP;
+	memcpy(load.pdpte, regs->pdpte, sizeof(load.pdpte));
+	model_load_as(d->bare[vcpu], &load);
+	event = bare_mov(d->bare[vcpu], which, value);
+	model_load_as(d->bare[vcpu], NULL);
+	judge_load(d, vcpu, which == LAB_CR3 ? value : regs_of(d, vcpu)->cr3);
+	if (side->end != LAB_EXIT_L1)
+		return event;
+	if (event.kind != side->event.kind)
+		judge_found(d, "instruction", "an exit of kind %d, not %d", (int)side->event.kind,
+			    (int)event.kind);
+	model_took_exit(d->bare[vcpu], NULL, &side->event);
+	d->stale |= 1u << vcpu;
+	return event;
+}
+
 static void do_mov(struct duel *d, unsigned vcpu, enum lab_register which, uint64_t value)
 {
 	const char *const names[] = {
 		[LAB_CR0] = "MOV CR0", [LAB_CR3] = "MOV CR3", [LAB_CR4] = "MOV CR4"};
+	const bool nested =
+		d->guest[vcpu].in_l2 && d->guest[vcpu].nested.paging != UMBRA_NESTED_NONE;
 	struct lab_side side = {0};
-	bool refused;
+	bool refused = false;
 
-	if (!select_cpu(d, vcpu))
+	if (!run_select(d, vcpu))
 		value &= UINT32_MAX;
-	if (lost_pdptes(d, regs_of(d, vcpu), which == LAB_CR3 ? value : regs_of(d, vcpu)->cr3))
-		return;
-	refused = bare_mov(d->bare[vcpu], which, value).kind != UMBRA_EVENT_NONE;
-	/* The other checks of an intercepted MOV are the embedder's. */
-	if (refused && which != LAB_CR3 && !lab_is_tdp(d->lab))
-		return;
-	lab_cpu_mov(d->lab, which, value, &side);
-	if (side.end == LAB_STATUS && excused(d)) {
-		memset(&side, 0, sizeof(side));
-		lab_cpu_mov(d->lab, which, value, &side);
+	if (!nested) {
+		if (run_lost(d, regs_of(d, vcpu), which == LAB_CR3 ? value : regs_of(d, vcpu)->cr3))
+			return;
+		refused = bare_mov(d->bare[vcpu], which, value).kind != UMBRA_EVENT_NONE;
+		/* The other checks of an intercepted MOV are the embedder's. */
+		if (refused && which != LAB_CR3 && !lab_is_tdp(d->lab))
+			return;
 	}
-	if (side.end != LAB_DONE && side.end != LAB_REFUSED)
+	umbra_mov(d, which, value, &side);
+	/* Outside memory the library refuses, the bare machine reads zeros. */
+	if (nested && side.end == LAB_REFUSED && side.what) {
+		judge_load(d, vcpu, which == LAB_CR3 ? value : regs_of(d, vcpu)->cr3);
+		return;
+	}
+	if (nested && (side.end == LAB_DONE || side.end == LAB_REFUSED || side.end == LAB_EXIT_L1))
+		refused = bare_follow_mov(d, vcpu, which, value, &side).kind != UMBRA_EVENT_NONE;
+	if (side.end == LAB_EXIT_L1)
+		nested_exited(d, vcpu, &side);
+	else if (side.end != LAB_DONE && side.end != LAB_REFUSED)
 		judge_found(d, "instruction", "%s: %s", names[which],
 			    side.end == LAB_STATUS ? umbra_strstatus(side.status)
 			    : side.what            ? side.what
 						   : "no progress");
 	else
-		both(d, names[which], refused, side.end == LAB_REFUSED);
+		run_both(d, names[which], refused, side.end == LAB_REFUSED);
 }
 
 static void do_keys(struct duel *d, const struct fuzz_step *s)
@@ -327,12 +428,12 @@ static void do_keys(struct duel *d, const struct fuzz_step *s)
 	const uint32_t pkrs = keys ? (uint32_t)s->b : 0;
 	struct umbra_regs regs;
 
-	select_cpu(d, s->vcpu);
+	run_select(d, s->vcpu);
 	model_set_keys(d->bare[s->vcpu], (uint32_t)s->a, pkrs);
 	regs = *umbra_vcpu_regs(d->lab->at->vcpu);
 	regs.pkru = (uint32_t)s->a;
 	regs.pkrs = pkrs;
-	both(d, "keys", false, umbra_vcpu_set_regs(d->lab->at->vcpu, &regs, false) != UMBRA_OK);
+	run_both(d, "keys", false, umbra_vcpu_set_regs(d->lab->at->vcpu, &regs, false) != UMBRA_OK);
 	if (lab_is_tdp(d->lab) && d->lab->at->entered) {
 		model_set_keys(d->lab->at->model, (uint32_t)s->a, pkrs);
 		d->lab->at->root.regs = model_state_of(d->lab->at->model)->regs;
@@ -347,7 +448,7 @@ static bool enter(struct duel *d)
 {
 	struct lab_side side = {0};
 
-	if (machine_enter(d->lab, &side) || (excused(d) && machine_enter(d->lab, &side)))
+	if (machine_enter(d->lab, &side) || (run_excused(d) && machine_enter(d->lab, &side)))
 		return true;
 	judge_found(d, "instruction", "cannot enter the guest: %s", umbra_strstatus(side.status));
 	return false;
@@ -357,7 +458,7 @@ static void do_invlpg(struct duel *d, const struct fuzz_step *s)
 {
 	umbra_gva gva = {s->a};
 
-	if (!select_cpu(d, s->vcpu))
+	if (!run_select(d, s->vcpu))
 		gva.v &= UINT32_MAX;
 	model_invlpg(d->bare[s->vcpu], gva);
 	if (!lab_is_tdp(d->lab)) {
@@ -373,7 +474,7 @@ static void do_invpcid(struct duel *d, const struct fuzz_step *s)
 	umbra_gva gva = {s->a};
 	bool refused, umbra = false;
 
-	if (!select_cpu(d, s->vcpu))
+	if (!run_select(d, s->vcpu))
 		gva.v &= UINT32_MAX;
 	refused = model_invpcid(d->bare[s->vcpu], s->size, (uint16_t)s->b, gva).kind !=
 		  UMBRA_EVENT_NONE;
@@ -385,7 +486,7 @@ static void do_invpcid(struct duel *d, const struct fuzz_step *s)
 		umbra = model_invpcid(d->lab->at->model, s->size, (uint16_t)s->b, gva).kind !=
 			UMBRA_EVENT_NONE;
 	}
-	both(d, "INVPCID", refused, umbra);
+	run_both(d, "INVPCID", refused, umbra);
 }
 
 /* ---- memory and the embedder ---- */
@@ -425,7 +526,7 @@ static void set_slot(struct duel *d, const struct umbra_slot *slot)
 {
 	enum umbra_status status = umbra_slot_set(d->lab->vm, slot);
 
-	if (status != UMBRA_OK && excused(d))
+	if (status != UMBRA_OK && run_excused(d))
 		status = umbra_slot_set(d->lab->vm, slot);
 	if (status != UMBRA_OK)
 		judge_found(d, "slot", "%s", umbra_strstatus(status));
@@ -470,7 +571,7 @@ static void do_add(struct duel *d, unsigned i, unsigned to)
 	/* One that is tracked cannot be moved (S-45): it goes and comes. */
 	if (umbra_slot_set(d->lab->vm, &slot) != UMBRA_OK) {
 		umbra_slot_set(d->lab->vm, &(struct umbra_slot){.id = i});
-		excused(d);
+		run_excused(d);
 		set_slot(d, &slot);
 	}
 	bare_appear(d, i, to);
@@ -494,7 +595,7 @@ static void do_track(struct duel *d, uint64_t gpa, bool on)
 	/* TDP: writes of A and D by the CPU cannot be emulated as accesses are. */
 	if (!lab_is_tdp(d->lab))
 		umbra_vm_track(d->lab->vm, (umbra_gpa){gpa}, on);
-	excused(d);
+	run_excused(d);
 }
 
 static void do_step(struct duel *d, const struct fuzz_step *s)
@@ -515,6 +616,13 @@ static void do_step(struct duel *d, const struct fuzz_step *s)
 		break;
 	case FUZZ_CR4: do_mov(d, s->vcpu, LAB_CR4, regs_of(d, s->vcpu)->cr4 ^ (s->a & cr4)); break;
 	case FUZZ_KEYS: do_keys(d, s); break;
+	case FUZZ_ENTER:
+	case FUZZ_RESUME:
+	case FUZZ_LEAVE:
+	case FUZZ_INVEPT:
+	case FUZZ_INVVPID:
+	case FUZZ_INVLPGA:
+	case FUZZ_VMFUNC: nested_step(d, s); break;
 	case FUZZ_SET: do_set(d, s); return;
 	case FUZZ_DELETE: do_delete(d, (unsigned)s->a); return;
 	case FUZZ_ADD: do_add(d, (unsigned)s->a, (unsigned)s->b); return;

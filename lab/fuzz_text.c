@@ -13,37 +13,80 @@
 
 #include "lab/fuzz.h"
 
-#define WORD_MAX 12
+#define WORD_MAX 16
 #define LINE_SIZE 512
 
-enum shape { SHAPE_REGS, SHAPE_ACCESS, SHAPE_INVPCID, SHAPE_NUMBERS };
+enum shape { SHAPE_FIELDS, SHAPE_ACCESS, SHAPE_INVPCID, SHAPE_NUMBERS };
+
+enum field {
+	FIELD_PAGING,
+	FIELD_FLAGS,
+	FIELD_PML,
+	FIELD_PF,
+	FIELD_POINTER,
+	FIELD_TAG,
+	FIELD_TLB,
+	FIELD_CR0,
+	FIELD_CR3,
+	FIELD_CR4,
+	FIELD_EFER,
+	FIELD_PKRU,
+	FIELD_PKRS,
+	FIELDS
+};
+
+static const struct {
+	const char *name;
+	uint64_t max;
+} fields[FIELDS] = {
+	[FIELD_PAGING] = {"paging=", UMBRA_NESTED_COUNT - 1},
+	[FIELD_FLAGS] = {"flags=", UINT8_MAX},
+	[FIELD_PML] = {"pml=", UINT16_MAX},
+	[FIELD_PF] = {"pf=", UINT16_MAX},
+	[FIELD_POINTER] = {"pointer=", UINT64_MAX},
+	[FIELD_TAG] = {"tag=", UINT16_MAX},
+	[FIELD_TLB] = {"tlb=", UINT8_MAX},
+	[FIELD_CR0] = {"cr0=", UINT64_MAX},
+	[FIELD_CR3] = {"cr3=", UINT64_MAX},
+	[FIELD_CR4] = {"cr4=", UINT64_MAX},
+	[FIELD_EFER] = {"efer=", UINT64_MAX},
+	[FIELD_PKRU] = {"pkru=", UINT32_MAX},
+	[FIELD_PKRS] = {"pkrs=", UINT32_MAX},
+};
 
 static const struct {
 	const char *name;
 	bool by_vcpu;
 	enum shape shape;
-	/** SHAPE_NUMBERS: how many. */
-	unsigned numbers;
+	/** SHAPE_NUMBERS: how many; SHAPE_FIELDS: the last field, and in @first the first. */
+	unsigned numbers, first;
 } ops[FUZZ_OPS] = {
-	[FUZZ_REGS] = {"regs", true, SHAPE_REGS, 0},
-	[FUZZ_READ] = {"read", true, SHAPE_ACCESS, 0},
-	[FUZZ_WRITE] = {"write", true, SHAPE_ACCESS, 0},
-	[FUZZ_FETCH] = {"fetch", true, SHAPE_ACCESS, 0},
-	[FUZZ_INVLPG] = {"invlpg", true, SHAPE_NUMBERS, 1},
-	[FUZZ_INVPCID] = {"invpcid", true, SHAPE_INVPCID, 0},
-	[FUZZ_CR3] = {"cr3", true, SHAPE_NUMBERS, 1},
-	[FUZZ_CR0] = {"cr0^", true, SHAPE_NUMBERS, 1},
-	[FUZZ_CR4] = {"cr4^", true, SHAPE_NUMBERS, 1},
-	[FUZZ_KEYS] = {"keys", true, SHAPE_NUMBERS, 2},
-	[FUZZ_SET] = {"set", false, SHAPE_ACCESS, 0},
-	[FUZZ_DELETE] = {"delete", false, SHAPE_NUMBERS, 1},
-	[FUZZ_ADD] = {"add", false, SHAPE_NUMBERS, 2},
-	[FUZZ_SWAP] = {"swap", false, SHAPE_NUMBERS, 1},
-	[FUZZ_ZAP] = {"zap", false, SHAPE_NUMBERS, 0},
-	[FUZZ_SHRINK] = {"shrink", false, SHAPE_NUMBERS, 1},
-	[FUZZ_UNPROTECT] = {"unprotect", false, SHAPE_NUMBERS, 1},
-	[FUZZ_TRACK] = {"track", false, SHAPE_NUMBERS, 1},
-	[FUZZ_UNTRACK] = {"untrack", false, SHAPE_NUMBERS, 1},
+	[FUZZ_REGS] = {"regs", true, SHAPE_FIELDS, FIELD_PKRS, FIELD_CR0},
+	[FUZZ_READ] = {"read", true, SHAPE_ACCESS, 0, 0},
+	[FUZZ_WRITE] = {"write", true, SHAPE_ACCESS, 0, 0},
+	[FUZZ_FETCH] = {"fetch", true, SHAPE_ACCESS, 0, 0},
+	[FUZZ_INVLPG] = {"invlpg", true, SHAPE_NUMBERS, 1, 0},
+	[FUZZ_INVPCID] = {"invpcid", true, SHAPE_INVPCID, 0, 0},
+	[FUZZ_CR3] = {"cr3", true, SHAPE_NUMBERS, 1, 0},
+	[FUZZ_CR0] = {"cr0^", true, SHAPE_NUMBERS, 1, 0},
+	[FUZZ_CR4] = {"cr4^", true, SHAPE_NUMBERS, 1, 0},
+	[FUZZ_KEYS] = {"keys", true, SHAPE_NUMBERS, 2, 0},
+	[FUZZ_ENTER] = {"enter", true, SHAPE_FIELDS, FIELD_PKRS, FIELD_PAGING},
+	[FUZZ_RESUME] = {"resume", true, SHAPE_FIELDS, FIELD_TLB, FIELD_POINTER},
+	[FUZZ_LEAVE] = {"leave", true, SHAPE_NUMBERS, 0, 0},
+	[FUZZ_INVEPT] = {"invept", true, SHAPE_NUMBERS, 2, 0},
+	[FUZZ_INVVPID] = {"invvpid", true, SHAPE_INVPCID, 0, 0},
+	[FUZZ_INVLPGA] = {"invlpga", true, SHAPE_NUMBERS, 2, 0},
+	[FUZZ_VMFUNC] = {"vmfunc", true, SHAPE_NUMBERS, 1, 0},
+	[FUZZ_SET] = {"set", false, SHAPE_ACCESS, 0, 0},
+	[FUZZ_DELETE] = {"delete", false, SHAPE_NUMBERS, 1, 0},
+	[FUZZ_ADD] = {"add", false, SHAPE_NUMBERS, 2, 0},
+	[FUZZ_SWAP] = {"swap", false, SHAPE_NUMBERS, 1, 0},
+	[FUZZ_ZAP] = {"zap", false, SHAPE_NUMBERS, 0, 0},
+	[FUZZ_SHRINK] = {"shrink", false, SHAPE_NUMBERS, 1, 0},
+	[FUZZ_UNPROTECT] = {"unprotect", false, SHAPE_NUMBERS, 1, 0},
+	[FUZZ_TRACK] = {"track", false, SHAPE_NUMBERS, 1, 0},
+	[FUZZ_UNTRACK] = {"untrack", false, SHAPE_NUMBERS, 1, 0},
 };
 
 static const struct {
@@ -102,6 +145,25 @@ static void access_text(const struct fuzz_step *s, char *text, size_t size)
 		add(text, size, " = 0x%" PRIx64, s->b);
 }
 
+static uint64_t field(const struct fuzz_step *s, unsigned which)
+{
+	switch (which) {
+	case FIELD_PAGING: return s->paging;
+	case FIELD_FLAGS: return s->flags;
+	case FIELD_PML: return s->pml;
+	case FIELD_PF: return s->pf;
+	case FIELD_POINTER: return s->pointer;
+	case FIELD_TAG: return s->tag;
+	case FIELD_TLB: return s->tlb;
+	case FIELD_CR0: return s->cr0;
+	case FIELD_CR3: return s->a;
+	case FIELD_CR4: return s->cr4;
+	case FIELD_EFER: return s->efer;
+	case FIELD_PKRU: return (uint32_t)s->b;
+	default: return s->b >> 32;
+	}
+}
+
 void fuzz_step_text(const struct fuzz_step *s, char *text, size_t size)
 {
 	text[0] = 0;
@@ -109,11 +171,9 @@ void fuzz_step_text(const struct fuzz_step *s, char *text, size_t size)
 		add(text, size, "%u ", s->vcpu);
 	add(text, size, "%s", ops[s->op].name);
 	switch (ops[s->op].shape) {
-	case SHAPE_REGS:
-		add(text, size,
-		    " cr0=0x%" PRIx64 " cr3=0x%" PRIx64 " cr4=0x%" PRIx64 " efer=0x%" PRIx64
-		    " pkru=0x%x pkrs=0x%x",
-		    s->cr0, s->a, s->cr4, s->efer, (uint32_t)s->b, (uint32_t)(s->b >> 32));
+	case SHAPE_FIELDS:
+		for (unsigned i = ops[s->op].first; i <= ops[s->op].numbers; i++)
+			add(text, size, " %s0x%" PRIx64, fields[i].name, field(s, i));
 		break;
 	case SHAPE_ACCESS: access_text(s, text, size); break;
 	case SHAPE_INVPCID:
@@ -159,25 +219,39 @@ static bool number(const char *text, uint64_t max, uint64_t *to)
 	return !*end && *to <= max;
 }
 
-static bool read_regs(char **word, unsigned count, struct fuzz_step *s)
+static void set_field(struct fuzz_step *s, unsigned which, uint64_t value)
 {
-	static const char *const names[] = {"cr0=", "cr3=", "cr4=", "efer=", "pkru=", "pkrs="};
-	uint64_t value[6];
-
-	if (count != 6)
-		return false;
-	for (unsigned i = 0; i < 6; i++) {
-		const size_t n = strlen(names[i]);
-
-		if (strncmp(word[i], names[i], n) ||
-		    !number(word[i] + n, i < 4 ? UINT64_MAX : UINT32_MAX, &value[i]))
-			return false;
+	switch (which) {
+	case FIELD_PAGING: s->paging = (uint8_t)value; break;
+	case FIELD_FLAGS: s->flags = (uint8_t)value; break;
+	case FIELD_PML: s->pml = (uint16_t)value; break;
+	case FIELD_PF: s->pf = (uint16_t)value; break;
+	case FIELD_POINTER: s->pointer = value; break;
+	case FIELD_TAG: s->tag = (uint16_t)value; break;
+	case FIELD_TLB: s->tlb = (uint8_t)value; break;
+	case FIELD_CR0: s->cr0 = value; break;
+	case FIELD_CR3: s->a = value; break;
+	case FIELD_CR4: s->cr4 = value; break;
+	case FIELD_EFER: s->efer = value; break;
+	case FIELD_PKRU: s->b |= value; break;
+	default: s->b |= value << 32; break;
 	}
-	s->cr0 = value[0];
-	s->a = value[1];
-	s->cr4 = value[2];
-	s->efer = value[3];
-	s->b = value[4] | value[5] << 32;
+}
+
+static bool read_fields(char **word, unsigned count, struct fuzz_step *s)
+{
+	const unsigned first = ops[s->op].first, last = ops[s->op].numbers;
+	uint64_t value;
+
+	if (count != last - first + 1)
+		return false;
+	for (unsigned i = first; i <= last; i++, word++) {
+		const size_t n = strlen(fields[i].name);
+
+		if (strncmp(*word, fields[i].name, n) || !number(*word + n, fields[i].max, &value))
+			return false;
+		set_field(s, i, value);
+	}
 	return true;
 }
 
@@ -236,7 +310,7 @@ static bool read_step(char **word, unsigned count, unsigned vcpus, struct fuzz_s
 	word++;
 	count--;
 	switch (ops[op].shape) {
-	case SHAPE_REGS: return read_regs(word, count, s);
+	case SHAPE_FIELDS: return read_fields(word, count, s);
 	case SHAPE_ACCESS: return read_access(word, count, s);
 	case SHAPE_INVPCID: return read_invpcid(word, count, s);
 	default:

@@ -215,7 +215,7 @@ static void bare_access(struct lab *lab, const struct lab_access *access, struct
 		umbra_gpa gpa = {piece->hpa.v};
 		enum lab_place place = lab_place_of(lab, gpa, NULL);
 
-		side->piece[i] = (struct lab_piece){gpa, piece->size, place};
+		side->piece[i] = (struct lab_piece){gpa, piece->size, place, {0}};
 		if (a.data || !data)
 			continue;
 		if (place == LAB_RAM)
@@ -322,8 +322,10 @@ static bool tdp_mov(struct lab *lab, enum lab_register which, uint64_t value, st
 		}
 		if (!machine_resolve(lab, &event, &none, side, &resolution)) {
 			/* PDPTEs lie where no memory is: the embedder injects #GP. */
-			if (resolution.verdict == UMBRA_MMIO)
+			if (resolution.verdict == UMBRA_MMIO) {
 				side->end = LAB_REFUSED;
+				side->what = "PDPTEs outside memory";
+			}
 			return side->end == LAB_REFUSED || side->end == LAB_EXIT_L1;
 		}
 	}

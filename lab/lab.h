@@ -98,6 +98,9 @@ struct lab_piece {
 	umbra_gpa gpa;
 	uint8_t size;
 	enum lab_place place;
+	/** UMBRA side, L2 on L1's EPT or NPT: what its own tables gave; MODEL_GPA_ANY: not
+	 * known, for the access was emulated. */
+	umbra_gpa l2;
 };
 
 /** struct lab_side - what happened on one machine. */

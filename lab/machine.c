@@ -436,7 +436,7 @@ static void emulate(struct lab *lab, const struct lab_access *access, struct lab
 			return;
 		}
 		place = lab_place_of(lab, t.gpa, NULL);
-		side->piece[i] = (struct lab_piece){t.gpa, piece[i].size, place};
+		side->piece[i] = (struct lab_piece){t.gpa, piece[i].size, place, {MODEL_GPA_ANY}};
 		if (resolution->gpa.v - t.gpa.v >= piece[i].size)
 			continue;
 		meant = resolution->verdict == UMBRA_MMIO
@@ -556,7 +556,8 @@ static void completed(struct lab *lab, const struct model_outcome *outcome, stru
 			wrong(side, "translated to host memory that is not the guest's");
 		else if (lab_is_tdp(lab) && !nested_paging(lab) && gpa.v != piece->gpa.v)
 			wrong(side, "translated to the host memory of another guest address");
-		side->piece[i] = (struct lab_piece){gpa, piece->size, lab_place_of(lab, gpa, NULL)};
+		side->piece[i] = (struct lab_piece){gpa, piece->size, lab_place_of(lab, gpa, NULL),
+						    piece->gpa};
 	}
 }
 

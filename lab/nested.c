@@ -43,10 +43,9 @@ void lab_nested(const struct lab *lab, struct umbra_nested *state)
 
 /* ---- the BARE machine ---- */
 
-/* L2 as L1's VMCS or VMCB describes it; L1 runs now. */
-static struct model_state bare_state(const struct lab *lab, const struct umbra_nested *n)
+struct model_state nested_state(const struct lab *lab, const struct umbra_regs *l1,
+				const struct umbra_nested *n)
 {
-	const struct umbra_regs *l1 = lab_regs(lab);
 	const uint32_t features = lab_guest_cpu(&lab->config).features;
 	struct model_state state = {
 		.regs = n->regs,
@@ -77,7 +76,7 @@ static struct model_state bare_state(const struct lab *lab, const struct umbra_n
 	return state;
 }
 
-void nested_bare_took(const struct lab *lab, const struct umbra_event *event, struct lab_side *side)
+bool nested_exits(const struct lab *lab, const struct umbra_event *event)
 {
 	/* SDM 3C 26.2: bit 14 of the exception bitmap, inverted where the code does not match. */
 	const bool match = (event->code & lab->nested.pf_mask) == lab->nested.pf_match;
@@ -85,7 +84,12 @@ void nested_bare_took(const struct lab *lab, const struct umbra_event *event, st
 
 	if (event->kind == UMBRA_EVENT_PF)
 		exits = lab->nested.pf_exits ? match : !match;
-	side->end = lab->in_l2 && exits ? LAB_EXIT_L1 : LAB_EXCEPTION;
+	return lab->in_l2 && exits;
+}
+
+void nested_bare_took(const struct lab *lab, const struct umbra_event *event, struct lab_side *side)
+{
+	side->end = nested_exits(lab, event) ? LAB_EXIT_L1 : LAB_EXCEPTION;
 	side->event = *event;
 	/* Of a PDPTE load (H-78); accesses say more. */
 	side->code_defined = ~0ull;
@@ -133,7 +137,7 @@ static enum umbra_status each_enters(struct lab *lab, const struct umbra_nested 
 bool lab_enter_nested(struct lab *lab, const struct umbra_nested *state, bool *refused)
 {
 	const struct model_state before = *model_state_of(lab->bare);
-	const struct model_state l2 = bare_state(lab, state);
+	const struct model_state l2 = nested_state(lab, lab_regs(lab), state);
 	enum umbra_status status;
 	bool bare;
 

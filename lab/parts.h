@@ -106,6 +106,12 @@ bool lab_refused_both(struct lab *lab, bool bare, bool umbra, bool *refused);
 
 /** nested_paging - does L2 run, and on L1's EPT or NPT? */
 bool nested_paging(const struct lab *lab);
+/** nested_exits - does L2's @event exit to L1, as lab->nested has it? */
+bool nested_exits(const struct lab *lab, const struct umbra_event *event);
+/** nested_state - L2 as L1's VMCS or VMCB describes it, on a CPU where L1 is native
+ * with registers @l1. */
+struct model_state nested_state(const struct lab *lab, const struct umbra_regs *l1,
+				const struct umbra_nested *n);
 /** nested_bare_took - machine_took for the BARE machine. */
 void nested_bare_took(const struct lab *lab, const struct umbra_event *event,
 		      struct lab_side *side);

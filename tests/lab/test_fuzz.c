@@ -58,11 +58,14 @@ static void run_random(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < programs; i++) {
-		const struct lab_config config = config_of(i % 8);
+		const bool nested = i / 8 & 1;
+		/* With hypervisors more often EPT and NPT. */
+		const struct lab_config config = config_of(nested ? 4 + i % 4 : i % 8);
 		struct fuzz_program program = {.vcpus = 1};
 		struct fuzz_result result;
 
-		assert_true(fuzz_make(&program, &config, 1000 + i, 1000));
+		assert_true(
+			(nested ? fuzz_make_nested : fuzz_make)(&program, &config, 1000 + i, 1000));
 		fuzz_run(&program, &config, &limits, &result);
 		if (result.found)
 			print_message("# seed %u:\n", 1000 + i);
@@ -75,8 +78,8 @@ static void run_random(void **state)
 /* The text says everything. */
 static void keep_text(void **state)
 {
-	const struct lab_config config = config_of(0);
-	struct fuzz_program made = {.config = "vendor=intel,tdp=0", .vcpus = 1}, read;
+	const struct lab_config config = config_of(6);
+	struct fuzz_program made = {.config = "vendor=intel", .vcpus = 1}, read;
 	char path[] = "/tmp/umbra-fuzz-XXXXXX", error[256];
 	int fd = mkstemp(path);
 
@@ -84,7 +87,7 @@ static void keep_text(void **state)
 	assert_true(fd >= 0);
 	close(fd);
 	unlink(path);
-	assert_true(fuzz_make(&made, &config, 7, 3000));
+	assert_true(fuzz_make_nested(&made, &config, 7, 3000));
 	assert_true(fuzz_write(&made, path));
 	if (!fuzz_read(&read, path, error, sizeof(error)))
 		fail_msg("%s", error);
@@ -103,17 +106,16 @@ static void keep_text(void **state)
 	fuzz_program_free(&read);
 }
 
-/* Each call of a hook that may fail does so once; what comes after must be right. */
-static void fail_each(void **state)
+/* Each @step'th call of a hook that may fail does so once; what comes after must be right. */
+static void fail_each_of(unsigned which, bool nested, unsigned step)
 {
-	const struct lab_config config = config_of(0);
+	const struct lab_config config = config_of(which);
 	const unsigned most = small() ? 40 : 400;
 	struct fuzz_program program = {.vcpus = 1};
 	unsigned failures = 0;
 
-	(void)state;
-	assert_true(fuzz_make(&program, &config, 3, 1200));
-	for (unsigned nth = 1; nth <= most; nth++) {
+	assert_true((nested ? fuzz_make_nested : fuzz_make)(&program, &config, 3, 1200));
+	for (unsigned nth = 1; nth <= most; nth += step) {
 		const struct fuzz_limits limits = {.audit_every = 16, .fail_nth = nth};
 		struct fuzz_result result;
 
@@ -124,6 +126,14 @@ static void fail_each(void **state)
 	print_message("# %u calls of hooks failed, one a run, and were reported\n", failures);
 	assert_true(failures > 0);
 	fuzz_program_free(&program);
+}
+
+static void fail_each(void **state)
+{
+	(void)state;
+	fail_each_of(0, false, 1);
+	fail_each_of(6, true, 7);
+	fail_each_of(7, true, 7);
 }
 
 int main(void)
