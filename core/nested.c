@@ -167,8 +167,9 @@ static enum umbra_status l2_registers(struct umbra_vcpu *vcpu, const struct umbr
 	return vcpu_take_pdptes(vcpu, regs, load);
 }
 
-/* H-112: what the transition itself flushes. @before: the tag of the L2 that ran last. */
-static bool flush_for_entry(struct umbra_vcpu *vcpu, uint32_t before)
+/* H-112: what the transition itself flushes. @before, @paging: of the L2 that ran last. */
+static bool flush_for_entry(struct umbra_vcpu *vcpu, uint32_t before,
+			    enum umbra_nested_paging paging)
 {
 	const struct umbra_nested *state = &vcpu->state;
 
@@ -179,6 +180,8 @@ static bool flush_for_entry(struct umbra_vcpu *vcpu, uint32_t before)
 		return false;
 	}
 	vcpu->flush_l2 |= state->tag != before || state->tlb_control;
+	/* Without NPT of L1's there is still Umbra's, and an ASID has but one (H-109). */
+	vcpu->flush_l2 |= state->paging != paging;
 	vcpu->flush_l1 |= state->tlb_control == TLB_CONTROL_ALL;
 	if (state->tlb_control == TLB_CONTROL_ALL)
 		rootset_forget_previous(&vcpu->vm->mmu, &vcpu->nested);
@@ -188,6 +191,7 @@ static bool flush_for_entry(struct umbra_vcpu *vcpu, uint32_t before)
 enum umbra_status umbra_vcpu_enter_nested(struct umbra_vcpu *vcpu, const struct umbra_nested *state)
 {
 	struct mmu *mmu = &vcpu->vm->mmu;
+	const enum umbra_nested_paging paging = vcpu->state.paging;
 	const uint32_t before = vcpu->state.tag;
 	const struct format *format = NULL;
 	struct umbra_regs regs;
@@ -213,7 +217,7 @@ enum umbra_status umbra_vcpu_enter_nested(struct umbra_vcpu *vcpu, const struct 
 	vcpu->state = *state;
 	vcpu->guest = &vcpu->l2;
 	vcpu_set_guest(vcpu, &vcpu->l2, &regs);
-	flushes = flush_for_entry(vcpu, before);
+	flushes = flush_for_entry(vcpu, before, paging);
 	vcpu->l2.space.parent = format ? &vcpu->nested_space : NULL;
 	if (format) {
 		bind_nested(vcpu, format, flags);
