@@ -22,6 +22,8 @@
 #define EDITS_MAX 6
 /* Accesses of L2 between two rounds of L1. */
 #define STRETCH 60
+/* Few pages of L2 whose entries are edited, so that they are cached before and used after. */
+#define HOT 6
 
 struct run {
 	struct lab *lab;
@@ -147,7 +149,7 @@ static void edit_l2(struct run *r)
 		return;
 	builtin_single(r->l1->guest, &table, &gva);
 	leaf = builtin_leaf(r->l1->guest, random_next(&r->random));
-	table.v += below(r, BUILTIN_SINGLE_COUNT) * size;
+	table.v += below(r, HOT) * size;
 	if (r->l1->config.kind != L1_PLAIN)
 		table.v = l1_place(table.v);
 	lab_device_write(r->lab, table, &leaf, size);
@@ -310,7 +312,7 @@ static void l2_mov(struct run *r)
 static void l2_edit(struct run *r)
 {
 	const unsigned size = builtin_entry_size(r->l1->guest);
-	const unsigned index = (unsigned)below(r, BUILTIN_SINGLE_COUNT);
+	const unsigned index = (unsigned)below(r, HOT);
 	struct lab_access access = {.size = (uint8_t)size, .access = UMBRA_ACCESS_WRITE};
 	umbra_gpa table;
 	uint64_t gva, leaf;
@@ -323,6 +325,21 @@ static void l2_edit(struct run *r)
 	access.data = &leaf;
 	lab_access(r->lab, &access, NULL);
 	lab_invlpg(r->lab, (umbra_gva){gva + (uint64_t)index * UMBRA_PAGE_SIZE});
+}
+
+/* Anywhere, now and then where entries have changed. */
+static void touch(struct run *r, struct lab_side *bare)
+{
+	struct builtin_page hot = {.shift = UMBRA_PAGE_SHIFT, .data = true};
+	umbra_gpa table;
+
+	if (!builtin_entry_size(r->l1->guest) || !one_in(r, 6)) {
+		sweep_touch(r->lab, &r->page[below(r, r->pages)], &r->random, bare);
+		return;
+	}
+	builtin_single(r->l1->guest, &table, &hot.gva);
+	hot.gva += below(r, HOT) * UMBRA_PAGE_SIZE;
+	sweep_touch(r->lab, &hot, &r->random, bare);
 }
 
 /* An exit: L1 looks at it, and L2 goes on or not. False: L1 runs. */
@@ -349,7 +366,7 @@ static void l2_runs(struct run *r)
 		struct lab_side bare;
 
 		r->left--;
-		sweep_touch(r->lab, &r->page[below(r, r->pages)], &r->random, &bare);
+		touch(r, &bare);
 		if (!l1_sees(r, &bare))
 			return;
 		if (one_in(r, 20))
