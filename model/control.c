@@ -426,6 +426,15 @@ static bool vmx_entry_valid(const struct umbra_cpu *cpu, const struct model_stat
 	return s->stage2 != MODEL_NPT;
 }
 
+/* H-96: eight entries of 8 bits, memory types 0, 1 and 4..7. */
+static bool pat_valid(uint64_t pat)
+{
+	for (; pat; pat >>= 8)
+		if ((pat & 0xff) > 7 || (pat & 0xff) == 2 || (pat & 0xff) == 3)
+			return false;
+	return true;
+}
+
 static bool svm_entry_valid(const struct umbra_cpu *cpu, const struct model_state *s)
 {
 	uint64_t ncr3_reserved = bits(63, cpu->maxphyaddr);
@@ -437,7 +446,7 @@ static bool svm_entry_valid(const struct umbra_cpu *cpu, const struct model_stat
 		return false;
 	if (s->stage2 == MODEL_NATIVE)
 		return true;
-	return s->tag && s->hcr0 & UMBRA_CR0_PG && !(s->ncr3 & ncr3_reserved);
+	return s->tag && s->hcr0 & UMBRA_CR0_PG && !(s->ncr3 & ncr3_reserved) && pat_valid(s->gpat);
 }
 
 static bool (*const entry_valid[])(const struct umbra_cpu *, const struct model_state *) = {

@@ -103,6 +103,8 @@ struct model_state {
 	bool npt_sss;
 	uint64_t pml_address;
 	uint16_t pml_index;
+	/** NPT: the guest's PAT. Memory types have no effect; VMRUN checks it (H-96). */
+	uint64_t gpat;
 };
 
 struct model_cpu;

@@ -382,6 +382,34 @@ static void t78_vmrun_checks(void **test_state)
 	machine_free(&m);
 }
 
+/* T-78, H-96: every value of every byte of gPAT; without NP it does not count. */
+static void t78_gpat(void **test_state)
+{
+	struct model_state np, shadow;
+	struct machine m;
+
+	(void)test_state;
+	machine_new(&m, true, VEC_4LEVEL);
+	shadow = m.state;
+	shadow.tag = 1;
+	machine_npt(&m, VEC_4LEVEL);
+	machine_start(&m, MODEL_STRICT);
+	np = m.state;
+	for (unsigned byte = 0; byte < 8; byte++) {
+		for (uint64_t type = 0; type < 256; type++) {
+			bool legal = type <= 1 || (type >= 4 && type <= 7);
+
+			np.gpat =
+				(0x0007040600070406ull & ~(0xffull << 8 * byte)) | type << 8 * byte;
+			shadow.gpat = np.gpat;
+			assert_int_equal(model_enter(m.cpu, &np).kind,
+					 legal ? UMBRA_EVENT_NONE : UMBRA_EVENT_GP);
+			assert_int_equal(model_enter(m.cpu, &shadow).kind, UMBRA_EVENT_NONE);
+		}
+	}
+	machine_free(&m);
+}
+
 /* H-133, H-70: what VM entry refuses. */
 static void h133_entry_checks(void **test_state)
 {
@@ -472,6 +500,7 @@ int main(void)
 		{"T-61 PDPTE load through EPT", t61_pdpte_through_ept},
 		{"T-62 PML", t62_pml},
 		{"T-78 VMRUN checks", t78_vmrun_checks},
+		{"T-78 VMRUN's check of gPAT", t78_gpat},
 		{"H-133 VM entry checks", h133_entry_checks},
 		{"T-120 invalid operands", t120_invalid_operands},
 		{"memory holes", holes},
