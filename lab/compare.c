@@ -412,6 +412,7 @@ static const char *event_name(enum umbra_event_kind kind)
 		[UMBRA_EVENT_EPT_MISCONFIG] = "EPT misconfiguration",
 		[UMBRA_EVENT_PML_FULL] = "PML full",
 		[UMBRA_EVENT_VMFUNC] = "VMFUNC",
+		[UMBRA_EVENT_VE] = "#VE",
 	};
 
 	return kind < UMBRA_EVENT_KINDS ? names[kind] : "?";

@@ -94,6 +94,7 @@ void model_access(struct model_cpu *cpu, const struct model_access *access,
 		struct result r;
 
 		translate(cpu, pieces[i].la, access->access, &r);
+		ve_deliver(cpu, access->delivering, &r);
 		outcome->event = r.event;
 		if (r.event.kind != UMBRA_EVENT_NONE) {
 			outcome->code_defined = r.code_defined;

@@ -84,7 +84,7 @@ void cpu_bind(struct model_cpu *cpu)
 
 	paging_bind(&cpu->guest, c, r, pdpte_in_memory(c, s->stage2));
 	if (ept) {
-		paging_bind_ept(&cpu->nested, c, s->eptp, s->mbec);
+		paging_bind_ept(&cpu->nested, c, s->eptp, s->mbec, s->paging_write);
 	} else if (s->stage2 == MODEL_NPT) {
 		struct umbra_regs host = {.cr0 = s->hcr0 | UMBRA_CR0_PG,
 					  .cr3 = s->ncr3,
@@ -207,6 +207,8 @@ static struct umbra_event read_pdptes_as(struct model_cpu *cpu, uint64_t gpa, ui
 
 		event = failure->event;
 		if (answers[i].failed) {
+			if (failure->convertible == CONVERTIBLE && ve_possible(cpu, false))
+				event.kind = UMBRA_EVENT_VE;
 			if (event.kind == seen->event.kind && event.gpa.v == seen->event.gpa.v &&
 			    !((event.code ^ seen->event.code) & failure->code_defined))
 				return seen->event;
@@ -239,8 +241,10 @@ static struct umbra_event read_pdptes(struct model_cpu *cpu, const struct model_
 		x.restart = false;
 		stage2(&x, &q, answers);
 	} while (x.restart);
-	if (answers[0].failed)
+	if (answers[0].failed) {
+		ve_deliver(cpu, false, &answers[0].failure);
 		return answers[0].failure.event;
+	}
 	for (unsigned i = 0; i < 4; i++)
 		pdpte[i] = mem_entry(cpu->mem, &cpu->table_hint, answers[0].s2.hpa + 8 * i, 8);
 	return pdptes_valid(cpu, pdpte) ? none : gp;
@@ -423,6 +427,10 @@ static bool vmx_entry_valid(const struct umbra_cpu *cpu, const struct model_stat
 		return false;
 	if (s->stage2 == MODEL_EPT && s->mbec && !(cpu->features & UMBRA_CPU_MBEC))
 		return false;
+	if (s->ve && s->ve_area & (bits(11, 0) | bits(63, cpu->maxphyaddr)))
+		return false;
+	if (s->paging_write && s->stage2 != MODEL_EPT)
+		return false;
 	return s->stage2 != MODEL_NPT;
 }
 
@@ -542,6 +550,8 @@ struct umbra_event model_vmfunc_eptp(struct model_cpu *cpu, umbra_hpa list, uint
 	if (!control_eptp_valid(&cpu->config.cpu, eptp) || (eptp ^ cpu->state.eptp) >> 3 & 7)
 		return exit;
 	cpu->state.eptp = eptp;
+	if (cpu->state.ve)
+		cpu->state.eptp_index = (uint16_t)index;
 	cpu_bind(cpu);
 	/* H-112: with a VPID nothing goes. */
 	if (!cpu->state.tag)

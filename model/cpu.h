@@ -50,11 +50,21 @@ void cpu_bind(struct model_cpu *cpu);
 #define UNSURE_A_DENIED (1u << 8) /* A set in the leaf of a denied access: U-4 */
 #define UNSURE_SSS_DATA (1u << 9) /* data access to a U/S=0 shadow-stack page of NPT: U-12 */
 #define UNSURE_AD_LAST (1u << 10) /* A/D set after the final second-stage walk: U-5 */
+#define UNSURE_PAGING_WRITE (1u << 11) /* bit 58 stands for W of all levels: U-9 */
+#define UNSURE_LAST UNSURE_PAGING_WRITE
+
+/* May an EPT violation become a #VE, as far as the entry goes (H-83)? */
+enum convertible {
+	CONVERTIBLE_NOT,
+	CONVERTIBLE,
+	CONVERTIBLE_EITHER, /* no entry decided: U-10 */
+};
 
 /** struct result - what became of one page-contained piece. */
 struct result {
 	struct umbra_event event;
 	uint64_t code_defined;
+	enum convertible convertible;
 	uint64_t gpa, hpa;
 };
 
@@ -156,6 +166,14 @@ unsigned stage2_gather(struct xlate *x, const struct s2_ask *q, bool remembers,
 /** stage2_refuses - true if @rights do not do for @q; then *failure says how it exits. */
 bool stage2_refuses(struct xlate *x, const struct s2_ask *q, const struct s2 *s2,
 		    struct result *failure);
+
+/* ---- ve.c ---- */
+
+/** ve_possible - whatever the entry says, would a violation now be a #VE? @delivering:
+ * of an access that delivers an event. */
+bool ve_possible(const struct model_cpu *cpu, bool delivering);
+/** ve_deliver - make @r a #VE, and fill in the information area, if it becomes one. */
+void ve_deliver(struct model_cpu *cpu, bool delivering, struct result *r);
 
 /* ---- translate.c ---- */
 

@@ -46,7 +46,7 @@ struct passed {
 };
 
 struct gather {
-	struct xlate x; /* a supervisor read that meets no unsure point */
+	struct xlate x; /* a supervisor read; it meets no unsure point but U-9 */
 	const struct model_visitor *visitor;
 	unsigned passed_count;
 	struct passed passed[PASSED_MAX];
@@ -267,6 +267,7 @@ static void gather(struct model_cpu *cpu, uint64_t la, const struct model_visito
 	struct gather g;
 
 	translate_start(&g.x, cpu, la, 0);
+	g.x.unsure = UNSURE_PAGING_WRITE; /* the reading that reaches further */
 	g.visitor = visitor;
 	g.passed_count = 0;
 	if (!cpu->guest.top) {
@@ -347,6 +348,7 @@ void model_took_exit(struct model_cpu *cpu, const struct model_access *access,
 
 	switch (event->kind) {
 	case UMBRA_EVENT_EPT_VIOLATION:
+	case UMBRA_EVENT_VE:
 		flush_s2_fault(cpu, event->gpa.v, event->code & UMBRA_EPTQ_FINAL, event->gva.v);
 		break;
 	case UMBRA_EVENT_NPF:

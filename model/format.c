@@ -165,7 +165,8 @@ void paging_bind(struct paging *p, const struct umbra_cpu *cpu, const struct umb
 		p->level[1].granted = p->level[2].granted = PTE_XD;
 }
 
-void paging_bind_ept(struct paging *p, const struct umbra_cpu *cpu, uint64_t eptp, bool mbec)
+void paging_bind_ept(struct paging *p, const struct umbra_cpu *cpu, uint64_t eptp, bool mbec,
+		     bool paging_write)
 {
 	uint64_t rsvd = bits(51, cpu->maxphyaddr);
 	bool exec_only = cpu->features & UMBRA_CPU_EPT_EXECONLY;
@@ -198,4 +199,5 @@ void paging_bind_ept(struct paging *p, const struct umbra_cpu *cpu, uint64_t ept
 			p->illegal_rights |= (uint16_t)(1u << i);
 	}
 	p->illegal_type = 1u << 2 | 1u << 3 | 1u << 7; /* H-73 d */
+	p->leaf_needs_r = paging_write ? EPT_PWA : 0; /* H-73 e */
 }

@@ -27,7 +27,9 @@
 #define EPT_A (1ull << 8)
 #define EPT_D (1ull << 9)
 #define EPT_XU (1ull << 10)
+#define EPT_PWA (1ull << 58)
 #define EPT_SSS (1ull << 60)
+#define EPT_SVE (1ull << 63)
 /* EPTP (H-70). */
 #define EPTP_AD (1ull << 6)
 #define EPTP_SSS (1ull << 7)
@@ -73,14 +75,17 @@ struct paging {
 	/* EPT misconfigurations as sets of values (H-73): of XU:X:W:R, of the memory type. */
 	uint16_t illegal_rights;
 	uint8_t illegal_type;
+	uint64_t leaf_needs_r; /* any of these set in a leaf without R is one too */
 	struct paging_level level[UMBRA_LEVEL_MAX + 1];
 };
 
 /** paging_bind - tables of a guest, of native software, or of an NPT host (H-2, H-91). */
 void paging_bind(struct paging *p, const struct umbra_cpu *cpu, const struct umbra_regs *regs,
 		 bool pdpte_memory);
-/** paging_bind_ept - EPT by @eptp; @mbec: mode-based execute control. */
-void paging_bind_ept(struct paging *p, const struct umbra_cpu *cpu, uint64_t eptp, bool mbec);
+/** paging_bind_ept - EPT by @eptp; @mbec: mode-based execute control; @paging_write:
+ * paging-write control. */
+void paging_bind_ept(struct paging *p, const struct umbra_cpu *cpu, uint64_t eptp, bool mbec,
+		     bool paging_write);
 
 static inline uint64_t paging_leaf_address(const struct paging_level *l, uint64_t e)
 {

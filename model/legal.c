@@ -20,11 +20,19 @@ struct sink {
 	bool found;
 };
 
-static bool sink_fault(struct sink *sink, const struct result *r)
+/* @ve: a violation that can be converted is a #VE. True: enough. */
+static bool sink_fault(struct sink *sink, const struct result *r, bool ve)
 {
 	struct model_outcome o = {.event = r->event, .code_defined = r->code_defined};
 
-	return r->event.kind != UMBRA_EVENT_NONE && sink->take(sink, &o);
+	if (r->event.kind == UMBRA_EVENT_NONE)
+		return false;
+	if (!(ve && r->convertible == CONVERTIBLE) && sink->take(sink, &o))
+		return true;
+	if (!ve || r->convertible == CONVERTIBLE_NOT)
+		return false;
+	o.event.kind = UMBRA_EVENT_VE;
+	return sink->take(sink, &o);
 }
 
 static void set_piece(struct model_outcome *o, unsigned i, const struct result *r,
@@ -41,6 +49,7 @@ static void enumerate(struct model_cpu *cpu, const struct model_access *access, 
 	unsigned n = access_split(cpu, access, pieces);
 	struct result_set sets[2];
 	struct model_outcome o = {.code_defined = ~0ull};
+	bool ve = ve_possible(cpu, access->delivering);
 
 	for (unsigned i = 0; i < n; i++) {
 		sets[i].count = 0;
@@ -55,7 +64,7 @@ static void enumerate(struct model_cpu *cpu, const struct model_access *access, 
 	}
 	for (unsigned i = 0; i < n; i++)
 		for (unsigned j = 0; j < sets[i].count; j++)
-			if (sink_fault(sink, &sets[i].r[j]))
+			if (sink_fault(sink, &sets[i].r[j], ve))
 				return;
 	o.event = (struct umbra_event){0};
 	for (unsigned i = 0; i < sets[0].count; i++) {
@@ -91,6 +100,7 @@ static bool same_event(const struct model_outcome *legal, const struct model_out
 			return a->gpa.v >> 12 == b->gpa.v >> 12;
 		return a->gpa.v == b->gpa.v;
 	case UMBRA_EVENT_EPT_VIOLATION:
+	case UMBRA_EVENT_VE:
 		if (a->code & UMBRA_EPTQ_GVA && a->gva.v != b->gva.v)
 			return false;
 		return a->gpa.v == b->gpa.v;

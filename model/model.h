@@ -103,6 +103,13 @@ struct model_state {
 	bool npt_sss;
 	uint64_t pml_address;
 	uint16_t pml_index;
+	/** EPT: paging-write control (H-74): bit 58 of a leaf. */
+	bool paging_write;
+	/** EPT: "EPT-violation #VE" control (H-83), and the address of the information
+	 * area, a multiple of 4096. VMFUNC 0 changes the index: model_state_of(). */
+	bool ve;
+	uint64_t ve_area;
+	uint16_t eptp_index;
 	/** NPT: the guest's PAT. Memory types have no effect; VMRUN checks it (H-96). */
 	uint64_t gpat;
 };
@@ -133,7 +140,8 @@ struct umbra_event model_exit(struct model_cpu *cpu, const struct model_state *h
 const struct model_state *model_state_of(const struct model_cpu *cpu);
 
 /* Instructions of whatever runs. Each returns NONE, GP, or the exit that a
- * PDPTE load met; on any event nothing has changed. Flushes as H-112. */
+ * PDPTE load met (or #VE, with the area filled in); on any event nothing has changed.
+ * Flushes as H-112. */
 struct umbra_event model_mov_cr0(struct model_cpu *cpu, uint64_t value);
 struct umbra_event model_mov_cr3(struct model_cpu *cpu, uint64_t value);
 struct umbra_event model_mov_cr4(struct model_cpu *cpu, uint64_t value);
@@ -145,8 +153,9 @@ struct umbra_event model_invpcid(struct model_cpu *cpu, unsigned type, uint16_t 
 /**
  * model_vmfunc_eptp - VMFUNC leaf 0, EPTP switching (H-87), in a guest under EPT.
  * @list: the page of 512 EPTPs; @index: ECX. NONE, and model_state_of()->eptp is the
- * new one; or VMFUNC (exit 59), and nothing changed: index out of range, an EPTP that
- * VM entry would refuse, or one of another walk length. GP if EPT is not in use.
+ * new one, with @index in eptp_index if the #VE control is on; or VMFUNC (exit 59), and
+ * nothing changed: index out of range, an EPTP that VM entry would refuse, or one of
+ * another walk length. GP if EPT is not in use.
  */
 struct umbra_event model_vmfunc_eptp(struct model_cpu *cpu, umbra_hpa list, uint32_t index);
 /* Root software. invept/invvpid return false for VMfail. */
@@ -166,6 +175,8 @@ struct model_access {
 	unsigned access;
 	/** rSP/rBP based without override: non-canonical gives #SS (H-4). */
 	bool stack;
+	/** Made while an event is delivered through the IDT: never a #VE (H-83). */
+	bool delivering;
 	/** Bytes to write, or room for the bytes read; NULL: do not care (a
 	 * write then stores back what is there). */
 	void *data;
@@ -184,13 +195,14 @@ struct model_piece {
 struct model_outcome {
 	/** NONE: completed. Else nothing was read or written. */
 	struct umbra_event event;
-	/** EPT violations: bits of event.code that the manuals define here. */
+	/** EPT violations, #VE: bits of event.code that the manuals define here. */
 	uint64_t code_defined;
 	unsigned piece_count; /* 1, or 2 when the access crosses a page */
 	struct model_piece piece[2];
 };
 
-/** model_access - do it, with all architectural effects, A/D and caching included. */
+/** model_access - do it, with all architectural effects, A/D and caching included; a
+ * #VE fills the information area. */
 void model_access(struct model_cpu *cpu, const struct model_access *access,
 		  struct model_outcome *outcome);
 
@@ -198,7 +210,8 @@ void model_access(struct model_cpu *cpu, const struct model_access *access,
  * model_legal - every outcome that a CPU in this state may legally give to
  * @access now, without doing it: one for a strict CPU unless the manuals are
  * unsure; hostile: a fresh walk plus every cached fact. Returns the count (at
- * most @max are stored, without data).
+ * most @max are stored, without data). After a #VE the area is busy until the guest
+ * clears it, so the next violation exits: ask before the access, not after.
  */
 unsigned model_legal(struct model_cpu *cpu, const struct model_access *access,
 		     struct model_outcome *outcomes, unsigned max);
@@ -261,7 +274,7 @@ bool model_held(struct model_cpu *cpu, const struct model_access *access,
 /** model_took_fault - a #PF on @gva was delivered: forget what H-112 says. */
 void model_took_fault(struct model_cpu *cpu, umbra_gva gva);
 /**
- * model_took_exit - the guest left by @event (EPT violation or NPF; others forget
+ * model_took_exit - the guest left by @event (EPT violation, #VE or NPF; others forget
  * nothing) during @access, NULL if a load of PDPTEs: forget what H-112 and H-123 say.
  * Before model_exit(), for the state must be the guest's.
  */

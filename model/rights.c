@@ -25,6 +25,8 @@ enum entry_class entry_classify(struct xlate *x, const struct paging *p, int lev
 		bad = e;
 	if (p->ept && leaf && p->illegal_type >> (e >> 3 & 7) & 1)
 		bad = e;
+	if (p->ept && leaf && e & p->leaf_needs_r && !(e & EPT_R))
+		bad = e;
 	if (bad)
 		return ENTRY_RESERVED;
 	return leaf ? ENTRY_LEAF : ENTRY_TABLE;

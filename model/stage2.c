@@ -105,6 +105,11 @@ static void ept_refuse(struct xlate *x, const struct s2_ask *q, enum refusal why
 		code |= UMBRA_EPTQ_WRITE;
 	if (!fetch && (!write || (q->use == S2_READ_ENTRY && cpu->ept_ad)))
 		code |= UMBRA_EPTQ_READ;
+	/* H-83: the entry that decides is the absent one, or the leaf. */
+	if (why == REFUSE_REACH)
+		r->convertible = CONVERTIBLE_EITHER;
+	else
+		r->convertible = rights & S2_SVE ? CONVERTIBLE_NOT : CONVERTIBLE;
 	if (why == REFUSE_RIGHTS) {
 		code |= (rights & S2_R ? UMBRA_EPTQ_R : 0) | (rights & S2_W ? UMBRA_EPTQ_W : 0) |
 			(rights & S2_X ? UMBRA_EPTQ_X : 0);
@@ -175,6 +180,7 @@ static void npt_refuse(struct xlate *x, const struct s2_ask *q, enum refusal why
 	r->event.code = code;
 }
 
+/* @rights: of the page; of an absent entry only S2_SVE counts. */
 static void refuse(struct xlate *x, const struct s2_ask *q, enum refusal why, unsigned rights,
 		   struct result *r)
 {
@@ -194,6 +200,11 @@ static bool lacks(struct xlate *x, const struct s2_ask *q, unsigned rights)
 	bool refused;
 
 	needs(x, q, &need, &never);
+	/* H-74: bit 58 of the leaf gives W to paging's own accesses; its W only? (U-9) */
+	if (s->stage2 == MODEL_EPT && s->paging_write && q->use != S2_FINAL &&
+	    need & S2_W & ~rights && rights & S2_PWA &&
+	    (rights & S2_UPPER_W || ask(x, UNSURE_PAGING_WRITE)))
+		need &= ~S2_W;
 	/* H-99: other data accesses are meant to reach U/S=0 pages of shadow stacks. */
 	if (x->cpu->npt_sss && q->use == S2_FINAL && need & S2_U && !x->fetch &&
 	    rights & S2_SSS_LEAF && !ask(x, UNSURE_SSS_DATA))
@@ -218,7 +229,9 @@ static unsigned ept_rights(uint64_t all, uint64_t upper, uint64_t leaf, bool mbe
 {
 	return (all & EPT_R ? S2_R : 0) | (all & EPT_W ? S2_W : 0) | (all & EPT_X ? S2_X : 0) |
 	       (all & (mbec ? EPT_XU : EPT_X) ? S2_XU : 0) | (leaf & EPT_SSS ? S2_SSS_LEAF : 0) |
-	       (all & EPT_R && upper & EPT_W && leaf & EPT_SSS ? S2_SSS : 0);
+	       (all & EPT_R && upper & EPT_W && leaf & EPT_SSS ? S2_SSS : 0) |
+	       (leaf & EPT_SVE ? S2_SVE : 0) | (leaf & EPT_PWA ? S2_PWA : 0) |
+	       (upper & EPT_W ? S2_UPPER_W : 0);
 }
 
 static unsigned npt_rights(uint64_t all, uint64_t upper, uint64_t leaf)
@@ -398,8 +411,8 @@ static void walk(struct xlate *x, const struct s2_ask *q, struct start s, struct
 			visit(x->visitor, p, q, &s, trail.at[s.level], class,
 			      q->use == S2_FINAL ? x->write : true);
 		if (class == ENTRY_ABSENT || class == ENTRY_RESERVED) {
-			refuse(x, q, class == ENTRY_ABSENT ? REFUSE_ABSENT : REFUSE_RESERVED, 0,
-			       &a->failure);
+			refuse(x, q, class == ENTRY_ABSENT ? REFUSE_ABSENT : REFUSE_RESERVED,
+			       e & EPT_SVE ? S2_SVE : 0, &a->failure);
 			return;
 		}
 		s.all &= (e ^ p->inverted) | l->granted;
@@ -411,8 +424,8 @@ static void walk(struct xlate *x, const struct s2_ask *q, struct start s, struct
 	a->s2.hpa =
 		(paging_leaf_address(l, e) & ~low_bits(l->shift)) | (q->gpa & low_bits(l->shift));
 	a->s2.shift = l->shift;
-	a->s2.rights = (uint8_t)(p->ept ? ept_rights(s.all, s.upper, e, cpu->state.mbec)
-					: npt_rights(s.all, s.upper, e));
+	a->s2.rights = (uint16_t)(p->ept ? ept_rights(s.all, s.upper, e, cpu->state.mbec)
+					 : npt_rights(s.all, s.upper, e));
 	a->s2.dirty = (e & p->dirty) == p->dirty;
 	if (stage2_refuses(x, q, &a->s2, &a->failure))
 		return;
@@ -522,6 +535,7 @@ static bool same_answer(const struct s2_answer *a, const struct s2_answer *b)
 	if (a->failed)
 		return a->failure.event.kind == b->failure.event.kind &&
 		       a->failure.event.code == b->failure.event.code &&
+		       a->failure.convertible == b->failure.convertible &&
 		       a->failure.code_defined == b->failure.code_defined;
 	return a->s2.hpa == b->s2.hpa && a->s2.rights == b->s2.rights && a->s2.dirty == b->s2.dirty;
 }
@@ -662,8 +676,8 @@ static void gather_walk(struct nested_gather *g, struct start s)
 				 (q->gpa & low_bits(l->shift));
 			s2.shift = l->shift;
 			s2.rights =
-				(uint8_t)(p->ept ? ept_rights(s.all, s.upper, e, cpu->state.mbec)
-						 : npt_rights(s.all, s.upper, e));
+				(uint16_t)(p->ept ? ept_rights(s.all, s.upper, e, cpu->state.mbec)
+						  : npt_rights(s.all, s.upper, e));
 			s2.dirty = (e & p->dirty) == p->dirty;
 			break;
 		}

@@ -15,12 +15,15 @@
 #define S2_U (1u << 4) /* NPT: U/S */
 #define S2_SSS (1u << 5) /* supervisor shadow stack allowed (H-74, H-99) */
 #define S2_SSS_LEAF (1u << 6) /* the leaf is marked so: EPT bit 60; NPT NX=1 and U/S=0 */
-#define S2_ALL 0xffu
+#define S2_SVE (1u << 7) /* EPT: bit 63 of the leaf, suppress #VE (H-83) */
+#define S2_PWA (1u << 8) /* EPT: bit 58 of the leaf, paging-write access (H-74) */
+#define S2_UPPER_W (1u << 9) /* EPT: W in all entries above the leaf */
+#define S2_ALL 0x3ffu
 
 /** struct s2 - a GPA after the second stage. */
 struct s2 {
 	uint64_t hpa;
-	uint8_t rights;
+	uint16_t rights;
 	uint8_t shift; /* size of the mapping: 1 << shift */
 	bool dirty; /* no D bit remains to be set for a write */
 };

@@ -36,8 +36,9 @@ static void guest_step(struct xlate *x, struct step s);
 static bool same_result(const struct result *a, const struct result *b)
 {
 	return a->event.kind == b->event.kind && a->event.code == b->event.code &&
-	       a->code_defined == b->code_defined && a->event.gva.v == b->event.gva.v &&
-	       a->event.gpa.v == b->event.gpa.v && a->gpa == b->gpa && a->hpa == b->hpa;
+	       a->code_defined == b->code_defined && a->convertible == b->convertible &&
+	       a->event.gva.v == b->event.gva.v && a->event.gpa.v == b->event.gpa.v &&
+	       a->gpa == b->gpa && a->hpa == b->hpa;
 }
 
 static void emit(struct xlate *x, const struct result *r)
@@ -761,7 +762,7 @@ static void explore_readings(struct model_cpu *cpu, uint64_t la, unsigned access
 		x.unsure = todo[i];
 		x.visitor = visitor;
 		explore(&x);
-		for (unsigned bit = 1; bit <= UNSURE_AD_LAST; bit <<= 1) {
+		for (unsigned bit = 1; bit <= UNSURE_LAST; bit <<= 1) {
 			unsigned next = todo[i] | bit, j = 0;
 
 			if (!(x.asked & bit) || next == todo[i])

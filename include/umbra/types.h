@@ -163,6 +163,7 @@ enum umbra_event_kind {
 	UMBRA_EVENT_EPT_MISCONFIG, /* exit 49: gpa only */
 	UMBRA_EVENT_PML_FULL, /* exit 62 */
 	UMBRA_EVENT_VMFUNC, /* exit 59: EPTP switching was refused (H-87) */
+	UMBRA_EVENT_VE, /* #VE instead of exit 48: code, gva, gpa as in the area (H-83) */
 	UMBRA_EVENT_KINDS
 };
 

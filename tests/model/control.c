@@ -432,6 +432,20 @@ static void h133_entry_checks(void **test_state)
 	m.state = good;
 	m.state.regs.cr0 &= ~UMBRA_CR0_PE;
 	assert_int_equal(model_enter(m.cpu, &m.state).kind, UMBRA_EVENT_GP);
+	/* The information area is a page within MAXPHYADDR; paging-write needs EPT. */
+	m.state = good;
+	m.state.ve = true;
+	for (unsigned bit = 0; bit < 64; bit++) {
+		m.state.ve_area = 1ull << bit;
+		assert_int_equal(model_enter(m.cpu, &m.state).kind,
+				 bit >= 12 && bit < 46 ? UMBRA_EVENT_NONE : UMBRA_EVENT_GP);
+	}
+	m.state.ve = false; /* then it is no address */
+	assert_int_equal(model_enter(m.cpu, &m.state).kind, UMBRA_EVENT_NONE);
+	m.state.paging_write = true;
+	assert_int_equal(model_enter(m.cpu, &m.state).kind, UMBRA_EVENT_NONE);
+	m.state.stage2 = MODEL_NATIVE;
+	assert_int_equal(model_enter(m.cpu, &m.state).kind, UMBRA_EVENT_GP);
 	machine_free(&m);
 }
 

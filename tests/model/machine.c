@@ -183,6 +183,7 @@ uint64_t machine_short(const struct model_outcome *o)
 	case UMBRA_EVENT_NONE: return R_OK(o->piece[0].hpa.v);
 	case UMBRA_EVENT_PF: return R_PF(o->event.code);
 	case UMBRA_EVENT_EPT_MISCONFIG: return R_MISCONFIG;
+	case UMBRA_EVENT_VE: return R_VE(o->event.code & o->code_defined);
 	case UMBRA_EVENT_EPT_VIOLATION: return R_EXIT(o->event.code & o->code_defined);
 	case UMBRA_EVENT_NPF: return R_EXIT(o->event.code);
 	default: return R_GP;

@@ -62,6 +62,7 @@ struct model_outcome machine_access(struct machine *m, uint64_t gva, unsigned ac
 #define R_GP (2ull << 60 | 1)
 #define R_EXIT(code) (1ull << 63 | (code))
 #define R_MISCONFIG (1ull << 63 | 1ull << 61)
+#define R_VE(code) (1ull << 63 | 1ull << 60 | (code))
 uint64_t machine_short(const struct model_outcome *o);
 /** machine_try - machine_access() in short; asserts that the legal set explains it. */
 uint64_t machine_try(struct machine *m, uint64_t gva, unsigned access);

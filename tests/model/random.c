@@ -139,6 +139,7 @@ static void build(struct fuzz *f, bool followed)
 	} else if (one_in(f, 2) && !amd) {
 		machine_ept(m);
 		m->state.mbec = one_in(f, 3);
+		m->state.paging_write = one_in(f, 3);
 		m->state.eptp |= one_in(f, 2) ? 0x40 : 0;
 		m->state.pml = one_in(f, 2);
 		m->state.pml_address = 0xd000;
@@ -216,7 +217,9 @@ static void mutate(struct fuzz *f)
 			e ^= 1ull << rnd(f, 12);
 		break;
 	case 7: /* any bit, seldom */
-		if (one_in(f, 3))
+		if (ept && one_in(f, 4))
+			e ^= 1ull << 58; /* paging-write access */
+		else if (one_in(f, 3))
 			e ^= 1ull << rnd(f, s->size * 8);
 		break;
 	case 8: /* another frame, or another's table */

@@ -192,6 +192,7 @@ static const char *const kinds[UMBRA_EVENT_KINDS] = {
 	[UMBRA_EVENT_EPT_MISCONFIG] = "EPT misconfiguration",
 	[UMBRA_EVENT_PML_FULL] = "PML full",
 	[UMBRA_EVENT_VMFUNC] = "VMFUNC",
+	[UMBRA_EVENT_VE] = "#VE",
 };
 
 static void print_event(const char *who, const struct umbra_event *e, uint64_t gpa, uint64_t hpa)
