@@ -132,13 +132,13 @@ static enum umbra_status check_state(const struct umbra_vcpu *vcpu,
 	return state->tag ? UMBRA_OK : UMBRA_EINVAL;
 }
 
-/* The root for L1's tables, and whether what it leads to may be used as it is. */
-static void nested_switch(struct umbra_vcpu *vcpu, bool flushes)
+/* The root for L1's tables. */
+static void nested_switch(struct umbra_vcpu *vcpu)
 {
 	/* EPT roots are tags by themselves (H-107). */
 	const uint32_t tag = vcpu->state.paging == UMBRA_NESTED_NPT ? vcpu->state.tag : 0;
 
-	rootset_switch(&vcpu->vm->mmu, &vcpu->nested, &vcpu->nested_space, tag, flushes);
+	rootset_switch(&vcpu->vm->mmu, &vcpu->nested, &vcpu->nested_space, tag, false);
 }
 
 /* Reverse maps, from the first time on. */
@@ -168,7 +168,7 @@ static enum umbra_status l2_registers(struct umbra_vcpu *vcpu, const struct umbr
 }
 
 /* H-112: what the transition itself flushes. @before, @paging: of the L2 that ran last. */
-static bool flush_for_entry(struct umbra_vcpu *vcpu, uint32_t before,
+static void flush_for_entry(struct umbra_vcpu *vcpu, uint32_t before,
 			    enum umbra_nested_paging paging)
 {
 	const struct umbra_nested *state = &vcpu->state;
@@ -177,15 +177,15 @@ static bool flush_for_entry(struct umbra_vcpu *vcpu, uint32_t before,
 		/* Without VPIDs L1 and L2 share one, flushed on entry and exit. */
 		vcpu->flush_l2 |= state->tag != before || !state->tag;
 		vcpu->flush_l1 |= !state->tag;
-		return false;
+		return;
 	}
 	vcpu->flush_l2 |= state->tag != before || state->tlb_control;
 	/* Without NPT of L1's there is still Umbra's, and an ASID has but one (H-109). */
 	vcpu->flush_l2 |= state->paging != paging;
 	vcpu->flush_l1 |= state->tlb_control == TLB_CONTROL_ALL;
-	if (state->tlb_control == TLB_CONTROL_ALL)
-		rootset_forget_previous(&vcpu->vm->mmu, &vcpu->nested);
-	return state->tlb_control == TLB_CONTROL_ALL || state->tlb_control == TLB_CONTROL_ASID;
+	/* The root in use, too, may be another ASID's and is kept. */
+	if (state->tlb_control == TLB_CONTROL_ALL || state->tlb_control == TLB_CONTROL_ASID)
+		rootset_flush(&vcpu->nested, state->tag, state->tlb_control == TLB_CONTROL_ALL);
 }
 
 enum umbra_status umbra_vcpu_enter_nested(struct umbra_vcpu *vcpu, const struct umbra_nested *state)
@@ -197,7 +197,6 @@ enum umbra_status umbra_vcpu_enter_nested(struct umbra_vcpu *vcpu, const struct 
 	struct umbra_regs regs;
 	uint32_t flags = 0;
 	enum umbra_status status = check_state(vcpu, state);
-	bool flushes;
 
 	if (!status)
 		status = possible(vcpu, state);
@@ -217,12 +216,12 @@ enum umbra_status umbra_vcpu_enter_nested(struct umbra_vcpu *vcpu, const struct 
 	vcpu->state = *state;
 	vcpu->guest = &vcpu->l2;
 	vcpu_set_guest(vcpu, &vcpu->l2, &regs);
-	flushes = flush_for_entry(vcpu, before, paging);
+	flush_for_entry(vcpu, before, paging);
 	vcpu->l2.space.parent = format ? &vcpu->nested_space : NULL;
 	if (format) {
 		bind_nested(vcpu, format, flags);
 		set_log(vcpu);
-		nested_switch(vcpu, flushes);
+		nested_switch(vcpu);
 	} else if (mmu->paging == UMBRA_PAGING_SHADOW) {
 		vcpu_switch_own(vcpu, true);
 	}
@@ -322,7 +321,7 @@ enum umbra_status umbra_vcpu_vmfunc(struct umbra_vcpu *vcpu, uint32_t index)
 	state->pointer = eptp;
 	bind_nested(vcpu, format, flags);
 	set_log(vcpu);
-	nested_switch(vcpu, false);
+	nested_switch(vcpu);
 	vcpu->flush_l2 |= !state->tag;
 	return UMBRA_OK;
 }

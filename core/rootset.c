@@ -89,6 +89,15 @@ static void rotate(struct mmu *mmu, struct rootset *set, const struct space *spa
 	tlb_commit(mmu, &edit.tlb);
 }
 
+void rootset_flush(struct rootset *set, uint32_t tag, bool all)
+{
+	if (all || set->tag == tag)
+		rootset_sync_all(set);
+	for (unsigned i = 0; i < ROOTSET_PREVIOUS; i++)
+		if (all || set->previous_tag[i] == tag)
+			set->previous_epoch[i] = 0;
+}
+
 void rootset_switch(struct mmu *mmu, struct rootset *set, const struct space *space, uint32_t tag,
 		    bool flushes)
 {
@@ -100,10 +109,9 @@ void rootset_switch(struct mmu *mmu, struct rootset *set, const struct space *sp
 	if (flushes || !set->root || set->tag != tag)
 		rootset_sync_all(set);
 	set->tag = tag;
-	/* Other roots' translations under this tag are gone as well (H-112). */
-	for (unsigned i = 0; i < ROOTSET_PREVIOUS; i++)
-		if (flushes && set->previous_tag[i] == tag)
-			set->previous_epoch[i] = 0;
+	/* Other roots' translations under this tag are gone as well. */
+	if (flushes)
+		rootset_flush(set, tag, false);
 }
 
 /* Roots that were zapped would only be in the way, of memory too. */

@@ -49,6 +49,9 @@ void rootset_switch(struct mmu *mmu, struct rootset *set, const struct space *sp
 void rootset_leave(struct mmu *mmu, struct rootset *set);
 /** rootset_sync_all - all that lies below the root is to be synced. */
 void rootset_sync_all(struct rootset *set);
+/** rootset_flush - nothing is cached any more under @tag, or under any if @all (H-112): what is
+ * below the roots that it was used with is to be synced when they come back. */
+void rootset_flush(struct rootset *set, uint32_t tag, bool all);
 /** rootset_refresh - a root that is not obsolete; a new one is flushed for, so that freeing
  * needs no more. Errors of roots_get(). */
 enum umbra_status rootset_refresh(struct mmu *mmu, struct reserve *reserve, struct rootset *set,
