@@ -137,8 +137,8 @@ static int cpu_edit(lua_State *lua)
 	else if (tables->window.v && place.v - tables->pool.v < tables->pool_size)
 		access.gva.v = tables->window.v + (place.v - tables->pool.v);
 	else
-		return luaL_error(lua, "the table at 0x%I is not in the window",
-				  (LUAI_UACINT)place.v);
+		return luaL_error(lua, "the table at %p is not in the window",
+				  (void *)(uintptr_t)place.v);
 	access.size = (uint8_t)api_number(lua, 6, "size", tables_entry_bytes(tables->mode));
 	return do_access(lua, 6, cpu, &access);
 }

@@ -172,7 +172,7 @@ static void map_one(lua_State *lua, struct tables *tables, umbra_gva gva, unsign
 	if (!tables_place(tables, gva, level, true, &place, error, sizeof(error)))
 		luaL_error(lua, "%s", error);
 	if (!tables_put(tables, place, value))
-		luaL_error(lua, "the table at 0x%I cannot be written", (LUAI_UACINT)place.v);
+		luaL_error(lua, "the table at %p cannot be written", (void *)(uintptr_t)place.v);
 }
 
 /* map(gva, gpa, flags, level, count) */
@@ -194,7 +194,7 @@ static int tables_map(lua_State *lua)
 		return luaL_error(lua, "count: expected 1 to 4096 pages");
 	span = tables_span(tables->mode, level);
 	if (count > 1)
-		snprintf(more, sizeof(more), ", and %d pages after it", (int)count - 1);
+		snprintf(more, sizeof(more), ", the first of %d pages", (int)count);
 	tell_step(&run->story,
 		  "%s 0x%" PRIx64 " is to be %s 0x%" PRIx64 ": %s%u entry 0x%" PRIx64 "%s",
 		  whose_address(tables), gva.v, tables->base ? "L2's gpa" : "gpa", gpa.v,

@@ -13,8 +13,9 @@
  * nothing. So a hostile CPU shows what somebody forgot.
  *
  * The bare CPU is strict, so it says what a guest that flushes properly must see.
- * The judge is hostile, does the same and is asked first what else it might do; it
- * has also cached all that it could speculatively (world_begin).
+ * The judge is hostile and makes no access itself: it has cached all that it could
+ * speculatively by now (world_begin), forgets what Umbra's outcomes make a CPU forget,
+ * and is asked what else a CPU might do.
  */
 #include <string.h>
 
@@ -29,6 +30,9 @@ static void flush_tag(struct world_cpu *cpu, enum world_tag tag)
 		cpu->stale = true;
 	} else if (cpu->world->config.paging == UMBRA_PAGING_EPT) {
 		model_invept(cpu->model, 1, cpu->root.pointer);
+		/* L2 has had other roots under this VPID, whose combined mappings stay. */
+		if (tag == WORLD_L2)
+			model_invvpid(cpu->model, 1, tag + 1, (umbra_gva){0});
 	} else {
 		model_invvpid(cpu->model, 1, tag + 1, (umbra_gva){0});
 	}
@@ -215,6 +219,16 @@ void world_exit(struct world_cpu *cpu, const struct umbra_event *event, unsigned
 		world_follow_exit(cpu);
 }
 
+#define UNKNOWN UINT64_MAX
+
+/* Of L2's tables. */
+static bool is_walk(const struct umbra_event *event)
+{
+	if (event->kind == UMBRA_EVENT_EPT_VIOLATION)
+		return !(event->code & UMBRA_EPTQ_FINAL);
+	return event->kind == UMBRA_EVENT_NPF && event->code & UMBRA_NPF_TABLE;
+}
+
 /* The embedder carries the instruction out that led to @event. */
 static void emulate(struct world_cpu *cpu, const struct world_access *access,
 		    const struct umbra_event *event, struct world_outcome *outcome)
@@ -236,8 +250,10 @@ static void emulate(struct world_cpu *cpu, const struct world_access *access,
 	}
 	slot = world_slot_at(cpu->world, t.gpa);
 	outcome->gpa = t.gpa;
-	/* What was reported last is what was accessed. */
-	outcome->l2_gpa = l2_paging(cpu) == UMBRA_NESTED_NONE ? t.gpa : event->gpa;
+	/* What was reported last is what was accessed, if not a table on the way. */
+	outcome->l2_gpa = l2_paging(cpu) == UMBRA_NESTED_NONE ? t.gpa
+			  : is_walk(event)                    ? (umbra_gpa){UNKNOWN}
+							      : event->gpa;
 	outcome->end = !slot || (slot->readonly && write) ? WORLD_MMIO : WORLD_DONE;
 	world_note(cpu->world, NOTE_EMULATED);
 	if (outcome->end == WORLD_MMIO) {
@@ -318,11 +334,6 @@ static void bare_access(struct world_cpu *cpu, const struct world_access *access
 	struct model_outcome seen;
 
 	model_access(cpu->bare, &a, &seen);
-	/* The judge has no log that is full: it would set the D bit. */
-	if (seen.event.kind != UMBRA_EVENT_PML_FULL)
-		model_access(cpu->judge,
-			     &(struct model_access){a.gva, a.size, a.access, false, NULL},
-			     &(struct model_outcome){0});
 	if (seen.event.kind != UMBRA_EVENT_NONE) {
 		outcome->end = WORLD_FAULT;
 		outcome->event = seen.event;
@@ -396,13 +407,20 @@ static bool explained(struct world_cpu *cpu, const struct world_access *access,
 void world_access(struct world_cpu *cpu, const struct world_access *access,
 		  struct world_result *result)
 {
+	const enum world_tag who = cpu->in_l2 ? WORLD_L2 : WORLD_L1;
+
 	*result = (struct world_result){0};
 	world_look(cpu);
-	if (!cpu->in_l2)
-		cpu->used[cpu->used_count++ % WORLD_USED] = access->gva;
+	cpu->used[who].page[cpu->used[who].count++ % WORLD_USED] = access->gva;
+	model_gather(cpu->judge, access->gva, NULL);
 	umbra_access(cpu, access, &result->umbra);
 	result->legal = explained(cpu, access, &result->umbra);
 	bare_access(cpu, access, &result->bare);
+	if (result->umbra.l2_gpa.v == UNKNOWN)
+		result->umbra.l2_gpa = result->bare.l2_gpa;
+	model_gather(cpu->judge, access->gva, NULL);
+	if (result->umbra.end == WORLD_FAULT && result->umbra.event.kind == UMBRA_EVENT_PF)
+		model_took_fault(cpu->judge, access->gva);
 	result->same = same(&result->umbra, &result->bare, !(access->access & UMBRA_ACCESS_WRITE));
 	/* L1's log of dirty pages shows what D bits were set, on either machine. */
 	if (cpu->in_l2 && cpu->l2.pml)

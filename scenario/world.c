@@ -63,16 +63,21 @@ struct note *world_note(struct world *world, enum note_kind kind)
 	return &world->notes[world->note_count++];
 }
 
+/* What runs on @cpu may speculate with every page that any of its kind has used. */
+static void speculate(const struct world *world, const struct world_cpu *cpu)
+{
+	const enum world_tag who = cpu->in_l2 ? WORLD_L2 : WORLD_L1;
+
+	for (unsigned i = 0; i < world->cpu_count; i++)
+		for (unsigned k = 0; k < world->cpu[i].used[who].count && k < WORLD_USED; k++)
+			model_gather(cpu->judge, world->cpu[i].used[who].page[k], NULL);
+}
+
 void world_begin(struct world *world)
 {
 	world->note_count = 0;
-	for (unsigned i = 0; i < world->cpu_count; i++) {
-		struct world_cpu *cpu = &world->cpu[i];
-
-		/* Speculation goes on in whoever runs; followed for L1 only. */
-		for (unsigned k = 0; !cpu->in_l2 && k < cpu->used_count && k < WORLD_USED; k++)
-			model_gather(cpu->judge, cpu->used[k], NULL);
-	}
+	for (unsigned i = 0; i < world->cpu_count; i++)
+		speculate(world, &world->cpu[i]);
 }
 
 void world_mark(struct world *world)

@@ -141,9 +141,11 @@ struct world_cpu {
 	struct umbra_nested l2;
 	/** The bare machine's L1 while L2 runs: what VM exit loads. */
 	struct model_state l1;
-	/** Pages it has used last, which the judge may know ahead of time. */
-	umbra_gva used[WORLD_USED];
-	unsigned used_count;
+	/** Pages that L1 and L2 have used last, which the judge may know ahead of time. */
+	struct {
+		umbra_gva page[WORLD_USED];
+		unsigned count;
+	} used[WORLD_TAGS];
 };
 
 struct world {
