@@ -28,3 +28,19 @@ b:leave()
 b:invept(1, e)
 b:resume()
 b:read(0x5000, { violation = true })
+
+print("-- Portals too: L1 with 4 levels on a 5-level host.")
+vm = umbra.vm { paging = "npt", levels = 5, page = "4k" }
+vm:slot { base = 0, size = "16M" }
+g = vm:tables("4")
+local n = vm:tables("4", { owner = g })
+n:map(0x5000, 0x805000, "wu")
+a, b = vm:vcpu(), vm:vcpu()
+a:start(g)
+b:start(g)
+a:enter { npt = n }
+a:read(0x5000, { gpa = 0x805000, exits = 1 })
+b:enter { npt = n, asid = 7 }
+b:read(0x5000, { gpa = 0x805000, exits = 0 })
+local roles = "portal mirror mirror mirror mirror"
+expect(a:path(0x5000, roles)[1] == b:path(0x5000, roles)[1], "one portal for both")
