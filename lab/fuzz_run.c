@@ -198,6 +198,9 @@ static bool open_duel(struct duel *d, const struct lab_config *config)
 
 static void close_duel(struct duel *d)
 {
+	/* Noticed or not. */
+	if (d->lab && d->limits->fail_nth)
+		d->result->failed |= posix_failed(lab_host(d->lab));
 	for (unsigned i = 0; d->lab && i < d->slot_count; i++)
 		d->lab->memory[i].size = d->slot[i].size;
 	lab_free(d->lab);

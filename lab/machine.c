@@ -236,12 +236,24 @@ bool machine_open(struct lab *lab, char *error, size_t error_size)
 	return open_vm(lab, error, error_size);
 }
 
+/* The library has to give back all it was given. */
+static void end_vm(struct lab *lab)
+{
+	struct posix_counts left;
+
+	umbra_vm_destroy(lab->vm);
+	lab->vm = NULL;
+	posix_counts(lab->host, &left);
+	if (left.pages || left.bytes || left.deferred)
+		umbra_host_bug(lab->host, __FILE__, __LINE__, "memory is left after the VM");
+}
+
 void machine_close(struct lab *lab)
 {
 	for (unsigned i = 0; i < lab->cpu_count; i++)
 		lab->cpu[i].entered = false;
 	if (lab->vm)
-		umbra_vm_destroy(lab->vm);
+		end_vm(lab);
 	for (unsigned i = 0; i < lab->cpu_count; i++)
 		model_cpu_free(lab->cpu[i].model);
 	if (lab->umbra_mem)
