@@ -514,7 +514,7 @@ static void h112_linear_flushes(void **state)
 	}
 }
 
-/* TLB_CONTROL 1 reaches the roots that are kept, all of them. */
+/* TLB_CONTROL 1 reaches the roots that are kept, all of them, and the one in use until now. */
 static void h112_all_asids(void **state)
 {
 	struct rootset *set;
@@ -532,9 +532,12 @@ static void h112_all_asids(void **state)
 	}
 	assert_non_null(set->previous[ROOTSET_PREVIOUS - 1]);
 	nest.state.tlb_control = 1;
+	nest.state.tag++;
+	nest.state.pointer = TABLE(4);
 	enter(&nest);
+	assert_non_null(set->previous[0]);
 	for (unsigned i = 0; i < ROOTSET_PREVIOUS; i++)
-		assert_null(set->previous[i]);
+		assert_int_equal(set->previous_epoch[i], 0);
 	assert_true(set->sync);
 	assert_int_equal(set->since, 0);
 	kit_close(&nest.kit);
