@@ -251,6 +251,8 @@ bool lab_access(struct lab *lab, const struct lab_access *access, struct lab_sid
 	if (bare)
 		*bare = right;
 	same = compare_sides(lab, "access", access, &right, &umbra);
+	if (same)
+		nested_follow(lab, access, &right);
 	return nested_compare(lab, access) && same;
 }
 

@@ -101,6 +101,42 @@ void nested_bare_took(const struct lab *lab, const struct umbra_event *event, st
 		side->code_defined = 0;
 }
 
+/* A leaf of L2's that only the BARE machine set D in: it takes D back. */
+static void follow_leaf(void *context, const struct model_entry *entry)
+{
+	const uint8_t dirty = 1u << 6;
+	struct lab *lab = context;
+	uint8_t *bare, *umbra;
+	unsigned i;
+
+	if (entry->nested || !entry->leaf ||
+	    lab_place_of(lab, (umbra_gpa){entry->at.v}, &i) != LAB_RAM)
+		return;
+	bare = lab_bytes(lab, (umbra_gpa){entry->at.v});
+	umbra = (uint8_t *)lab->memory[i].umbra + (entry->at.v - lab->memory[i].base.v);
+	if ((*bare ^ *umbra) == dirty && *bare & dirty &&
+	    !memcmp(bare + 1, umbra + 1, entry->size - 1u))
+		*bare = *umbra;
+}
+
+void nested_follow(struct lab *lab, const struct lab_access *access, const struct lab_side *bare)
+{
+	const struct model_visitor visitor = {lab, follow_leaf};
+	const struct model_access a = {
+		.gva = access->gva,
+		.size = access->size,
+		.access = access->access,
+	};
+	const struct umbra_event *e = &bare->event;
+	const bool final = e->kind == UMBRA_EVENT_NPF ? e->code & UMBRA_NPF_FINAL
+						      : e->kind == UMBRA_EVENT_EPT_VIOLATION &&
+								e->code & UMBRA_EPTQ_FINAL;
+
+	if (bare->end == LAB_EXIT_L1 && final && access->access & UMBRA_ACCESS_WRITE &&
+	    lab->config.caching == MODEL_HOSTILE)
+		model_visit(lab->bare, &a, &visitor);
+}
+
 /* ---- entering and leaving ---- */
 
 static bool say_status(struct lab *lab, enum umbra_status status)

@@ -115,6 +115,11 @@ struct model_state nested_state(const struct lab *lab, const struct umbra_regs *
 /** nested_bare_took - machine_took for the BARE machine. */
 void nested_bare_took(const struct lab *lab, const struct umbra_event *event,
 		      struct lab_side *side);
+/**
+ * nested_follow - a write exited to L1 on both machines, at its final address: a CPU that
+ * has the page cached may leave D of L2's leaf alone (H-77), and then BARE does too.
+ */
+void nested_follow(struct lab *lab, const struct lab_access *access, const struct lab_side *bare);
 /** nested_compare - is L1's VMCS or VMCB the same on both, as far as L2 changes it? */
 bool nested_compare(struct lab *lab, const struct lab_access *access);
 
