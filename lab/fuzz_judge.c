@@ -145,7 +145,7 @@ static void mark_table(void *context, const struct model_entry *entry)
 
 void judge_gather(struct duel *d)
 {
-	const struct model_visitor visitor = {d, mark_table};
+	const struct model_visitor visitor = {d, mark_table, true};
 
 	if (!d->stale)
 		return;
@@ -306,7 +306,7 @@ static void visit_from_here(struct duel *d)
 
 void judge_load(struct duel *d, unsigned vcpu, uint64_t cr3)
 {
-	const struct model_visitor visitor = {d, note_visit};
+	const struct model_visitor visitor = {d, note_visit, false};
 
 	visit_from_here(d);
 	model_gather_gpa(d->bare[vcpu], (umbra_gpa){cr3 & 0xffffffe0}, &visitor);
@@ -398,7 +398,7 @@ void judge_access(struct duel *d, unsigned vcpu, const struct lab_access *a,
 		  const struct lab_side *side)
 {
 	const struct model_access m = {.gva = a->gva, .size = a->size, .access = a->access};
-	const struct model_visitor visitor = {d, note_visit};
+	const struct model_visitor visitor = {d, note_visit, false};
 	struct model_outcome seen = {.event = side->event, .piece_count = side->piece_count};
 	struct model_cpu *bare = d->bare[vcpu];
 

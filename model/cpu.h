@@ -150,6 +150,12 @@ struct s2_answer {
 	struct result failure;
 };
 
+/** visits_all - is @visitor to be told of what no CPU can have read yet? */
+static inline bool visits_all(const struct model_visitor *visitor)
+{
+	return visitor && !visitor->known_only;
+}
+
 #define S2_MAX 64
 /** stage2 - options for @q; exactly one when there are effects. */
 unsigned stage2(struct xlate *x, const struct s2_ask *q, struct s2_answer *answers);

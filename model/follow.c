@@ -146,7 +146,7 @@ static void gather_entry(struct gather *g, const struct place *at, uint64_t gpa,
 		return;
 	if (next.known == CACHED && l->accessed & ~e)
 		next.known = REACHED;
-	if (next.known != CACHED && cpu->state.stage2 == MODEL_NATIVE && !g->visitor)
+	if (next.known != CACHED && cpu->state.stage2 == MODEL_NATIVE && !visits_all(g->visitor))
 		return;
 	granted = (e ^ p->inverted) | l->granted;
 	next.all &= granted;
@@ -198,7 +198,7 @@ static void gather_place(struct gather *g, const struct place *at, const struct 
 			here.known = UNREACHED;
 		if (here.known == CACHED && !at->first)
 			remember_table(g, &here, &found[i].s2);
-		if (here.known != UNREACHED || g->visitor)
+		if (here.known != UNREACHED || visits_all(g->visitor))
 			gather_entry(g, &here, gpa, found[i].s2.hpa);
 	}
 }

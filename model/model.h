@@ -248,6 +248,9 @@ struct model_entry {
 struct model_visitor {
 	void *context;
 	void (*entry)(void *context, const struct model_entry *entry);
+	/** model_gather(): only of entries that some CPU may have read by now; otherwise paths
+	 * are followed to their end. */
+	bool known_only;
 };
 
 /**
@@ -256,7 +259,7 @@ struct model_visitor {
  * set in memory; in a guest, through every place that the second stage, or a cached
  * fact of it, has for each table, as far as their A bits (and D bits, where reading a
  * guest's table counts as a write) are set. EPT without A/D: whatever is present.
- * Changes no memory. @visitor may be NULL; with one, paths are followed to their end.
+ * Changes no memory. @visitor may be NULL.
  */
 void model_gather(struct model_cpu *cpu, umbra_gva gva, const struct model_visitor *visitor);
 /**

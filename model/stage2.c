@@ -666,7 +666,7 @@ static void gather_walk(struct nested_gather *g, struct start s)
 		if (class < ENTRY_LEAF)
 			return;
 		cached &= !(l->accessed & ~e);
-		if (!cached && !g->visitor)
+		if (!cached && !visits_all(g->visitor))
 			return;
 		granted = (e ^ p->inverted) | l->granted;
 		s.all &= granted;
