@@ -101,7 +101,8 @@ void machine_forget(struct lab *lab)
 	lab->at->stale = true;
 }
 
-/* A #PF that the emulator delivers ends what was cached for its address (H-112). */
+/* A #PF that the emulator delivers, or an exit to L1, ends what was cached for its linear
+ * address (H-112, H-123). */
 static void end_cached(struct lab *lab, umbra_gva gva)
 {
 	const uint16_t tag = lab->in_l2 ? LAB_TAG_L2 : LAB_TAG;
@@ -442,8 +443,8 @@ static void emulate(struct lab *lab, const struct lab_access *access, struct lab
 			return;
 		}
 		if (t.event.kind != UMBRA_EVENT_NONE) {
-			if (t.event.kind == UMBRA_EVENT_PF)
-				end_cached(lab, t.event.gva);
+			if (t.event.kind != UMBRA_EVENT_GP)
+				end_cached(lab, piece[i].gva);
 			machine_took(lab, &t.event, side);
 			return;
 		}
