@@ -6,6 +6,7 @@
  *	                         7 PML5   8 PDPTEs (three sets)
  *	                         9 32-bit PD   10 PT of 0   11 PT of 4M
  *
+ * The second gigabyte of L2 is the first again.
  * All formats of EPT and NPT share these pages, and nearly all of L2's physical
  * addresses are L1's: so L2 runs on the page tables of fuzz_make.c, has the same
  * windows, and another window shows it, or L1, page j of L1's EPT or NPT. What
@@ -48,7 +49,7 @@ static const struct l1_target {
 	/* upper entries. */
 	{4, 2, 8, 0, 4, 0},
 	{4, 2, 8, 0, 1, 0},
-	{2, 3, 8, 0, 1, 0},
+	{2, 3, 8, 0, 2, 0},
 	{3, 3, 8, 0, 1, 0},
 	{0, 4, 8, 0, 1, 0},
 	{1, 4, 8, 0, 1, 0},
@@ -56,7 +57,9 @@ static const struct l1_target {
 	{8, 6, 8, 0, 1, 0},
 	{8, 6, 8, 4, 1, 0},
 	{8, 6, 8, 8, 1, 0},
+	{8, 6, 8, 1, 1, 0},
 	{9, 2, 4, 0, 2, 0},
+	{9, 2, 4, 256, 2, 0},
 };
 #define TARGETS (sizeof(targets) / sizeof(targets[0]))
 #define DATA_TARGETS 11
@@ -153,7 +156,7 @@ static uint64_t entry(struct maker *m, const struct l1_target *t, uint64_t index
 		e = leaf_at(m, 1, make_frame(m));
 	else if (t->level == 2 && choice < 5)
 		e = t->size == 8 ? leaf_at(m, 2, index * 0x200000)
-				 : leaf_at(m, 2, index * 0x400000);
+				 : leaf_at(m, 2, index % 2 * 0x400000);
 	else if (t->level == 2 && choice < 7 && t->size == 8 && !index)
 		e = link_to(m, 2, L1_TABLE(12));
 	else if (t->level == 4 && choice < 6)
@@ -386,6 +389,8 @@ static uint64_t aim(struct maker *m, unsigned cpu, uint64_t gpa)
 	const uint64_t index = make_below(m, 4);
 	const bool narrow = m->mode[cpu] == GUEST_32;
 
+	if (make_chance(m, 4))
+		gpa += GIB;
 	if (m->mode[cpu] == GUEST_UNPAGED)
 		return gpa;
 	set(m, TABLE(narrow ? 10 : 4) + index * (narrow ? 4 : 8), narrow ? 4 : 8,

@@ -35,6 +35,8 @@ static const struct fuzz_slot fuzz_slots[FUZZ_SLOTS] = {
  * up to its end, as far as this limit. */
 #define FUZZ_PAGES 0x800u
 #define FUZZ_PAGES_MAX (1u << 24)
+/** End of L2's memory, as far as it is known what may be cached of it. */
+#define FUZZ_L2_END 0x80000000ull
 #define FUZZ_VISITS 512
 
 struct visit {
@@ -91,8 +93,7 @@ struct duel {
 	uint64_t logs[FUZZ_VISITS];
 	unsigned log_count;
 	struct fuzz_guest guest[LAB_CPU_MAX];
-	/** Pages that L2 may address, a bit for each of table_pages, and as a list. */
-	uint8_t *addressed;
+	/** Guest-physical pages that L2 may address. */
 	uint64_t *gpa;
 	unsigned gpa_count;
 };

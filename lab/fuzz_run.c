@@ -97,15 +97,25 @@ static bool is_access(const struct fuzz_step *s)
 	return s->op == FUZZ_READ || s->op == FUZZ_WRITE || s->op == FUZZ_FETCH;
 }
 
-/* What an entry, or CR3, may lead to. */
+/* Sorts @count values and drops what is there twice. Returns how many are left. */
+static unsigned sort_unique(uint64_t *values, unsigned count)
+{
+	unsigned kept = 0;
+
+	qsort(values, count, sizeof(*values), by_value);
+	for (unsigned i = 0; i < count; i++)
+		if (!i || values[i] != values[i - 1])
+			values[kept++] = values[i];
+	return kept;
+}
+
+/* What an entry, or CR3, may lead to; L2's memory ends somewhere. */
 static void find_address(struct duel *d, uint64_t value)
 {
-	const uint64_t page = (value & 0xffffffffff000ull) >> UMBRA_PAGE_SHIFT;
+	const uint64_t page = value & 0xffffffffff000ull;
 
-	if (page >= d->table_pages || d->addressed[page / 8] >> page % 8 & 1)
-		return;
-	d->addressed[page / 8] |= (uint8_t)(1u << page % 8);
-	d->gpa[d->gpa_count++] = page << UMBRA_PAGE_SHIFT;
+	if (page < FUZZ_L2_END)
+		d->gpa[d->gpa_count++] = page;
 }
 
 /* Guest-physical pages that L2 may address, through whatever tables. */
@@ -117,9 +127,8 @@ static bool find_addresses(struct duel *d)
 		nested |= d->program->step[i].op == FUZZ_ENTER;
 	if (!nested)
 		return true;
-	d->addressed = calloc(d->table_pages / 8 + 1, 1);
 	d->gpa = malloc((d->program->count + 1) * sizeof(*d->gpa));
-	if (!d->addressed || !d->gpa)
+	if (!d->gpa)
 		return false;
 	for (unsigned i = 0; i < d->program->count; i++) {
 		const struct fuzz_step *s = &d->program->step[i];
@@ -129,14 +138,13 @@ static bool find_addresses(struct duel *d)
 		else if ((s->op == FUZZ_SET || s->op == FUZZ_WRITE) && s->size >= 4)
 			find_address(d, s->b);
 	}
+	d->gpa_count = sort_unique(d->gpa, d->gpa_count);
 	return true;
 }
 
 /* Both pages of each access. */
 static bool find_pages(struct duel *d)
 {
-	unsigned kept = 0;
-
 	d->page = malloc((2 * d->program->count + 1) * sizeof(*d->page));
 	if (!d->page)
 		return false;
@@ -149,11 +157,7 @@ static bool find_pages(struct duel *d)
 		if (((s->a + s->size - 1) ^ s->a) >> UMBRA_PAGE_SHIFT)
 			d->page[d->page_count++] = (s->a + s->size - 1) & ~0xfffull;
 	}
-	qsort(d->page, d->page_count, sizeof(*d->page), by_value);
-	for (unsigned i = 0; i < d->page_count; i++)
-		if (!i || d->page[i] != d->page[i - 1])
-			d->page[kept++] = d->page[i];
-	d->page_count = kept;
+	d->page_count = sort_unique(d->page, d->page_count);
 	return true;
 }
 
@@ -216,7 +220,6 @@ static void close_duel(struct duel *d)
 			munmap(d->umbra[i], fuzz_slots[i].size);
 	}
 	free(d->table);
-	free(d->addressed);
 	free(d->gpa);
 	free(d->page);
 }
