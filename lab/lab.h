@@ -117,6 +117,8 @@ struct lab_side {
 	uint8_t data[64];
 	/** Rounds through Umbra's fault path. */
 	unsigned rounds;
+	/** Pages unprotected for the hardware's walks. */
+	unsigned unprotected;
 };
 
 /** struct lab_difference - both outcomes, or two values of memory. */

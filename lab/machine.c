@@ -22,7 +22,9 @@
  * MMIO and EMULATE are completed as an instruction emulator would: translate
  * every piece with umbra_vcpu_translate, then read and write by umbra_vm_*. What
  * the hardware's own walk of a guest table wrote to a mirrored page is no
- * instruction: the page is unprotected, and the guest goes on.
+ * instruction: the page is unprotected, and the guest goes on. Where L2's table is one of
+ * L1's for L2 besides, on the way to itself, that would go on forever: then the whole
+ * access is emulated, as KVM does.
  *
  * Invariants: the CPU never runs with a root older than the last
  * umbra_vcpu_load that Umbra's answers made necessary; at most LAB_ROUNDS
@@ -33,6 +35,8 @@
 #include <sys/mman.h>
 
 #include "lab/parts.h"
+
+#define UNPROTECTED_MAX 8
 
 /* ---- flushes ---- */
 
@@ -532,7 +536,8 @@ bool machine_resolve(struct lab *lab, const struct umbra_event *event,
 			resolution->verdict = UMBRA_VERDICT_COUNT;
 			return wrong(side, "verdict EMULATE without shadow tables");
 		}
-		if (!is_table_access(event))
+		/* Again and again: the way there leads through what was unprotected. */
+		if (!is_table_access(event) || side->unprotected++ == UNPROTECTED_MAX)
 			return false;
 		return umbra_vm_unprotect(lab->vm, resolution->gpa) ||
 		       wrong(side, "verdict EMULATE for a page that mirrors nothing");
