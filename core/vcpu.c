@@ -529,10 +529,12 @@ enum umbra_status umbra_vcpu_translate(struct umbra_vcpu *vcpu, umbra_gva gva, u
 	umbra_host_read_end(vcpu->vm->mmu.host);
 	if (walked.end != WALK_OK) {
 		translation->event = walked.event;
-		/* An exit to L1 ends what was cached of its tables there (H-123), and no
-		 * fault of the hardware's has seen to that. */
-		if (vcpu_is_nested(vcpu) && walked.event.kind != UMBRA_EVENT_PF)
+		/* An exit to L1 ends what was cached of its tables there, and of the linear
+		 * address (H-123); no fault of the hardware's has seen to that. */
+		if (vcpu_is_nested(vcpu) && walked.event.kind != UMBRA_EVENT_PF) {
 			sync_faulting(vcpu, walked.event.gpa.v);
+			vcpu->flush_l2 = true;
+		}
 		return UMBRA_OK;
 	}
 	translation->gpa.v = walked.final;

@@ -105,8 +105,7 @@ void machine_forget(struct lab *lab)
 	lab->at->stale = true;
 }
 
-/* A #PF that the emulator delivers, or an exit to L1, ends what was cached for its linear
- * address (H-112, H-123). */
+/* A #PF that the emulator delivers ends what was cached for its address (H-112). */
 static void end_cached(struct lab *lab, umbra_gva gva)
 {
 	const uint16_t tag = lab->in_l2 ? LAB_TAG_L2 : LAB_TAG;
@@ -447,8 +446,9 @@ static void emulate(struct lab *lab, const struct lab_access *access, struct lab
 			return;
 		}
 		if (t.event.kind != UMBRA_EVENT_NONE) {
-			if (t.event.kind != UMBRA_EVENT_GP)
-				end_cached(lab, piece[i].gva);
+			if (t.event.kind == UMBRA_EVENT_PF)
+				end_cached(lab, t.event.gva);
+			lab->at->stale = true;
 			machine_took(lab, &t.event, side);
 			return;
 		}

@@ -238,7 +238,7 @@ struct umbra_translation {
 /**
  * umbra_vcpu_translate - walk the guest's tables in software for an emulator.
  * @set_ad: set A/D bits as the access would. EINVAL: @access has unknown bits
- * or WRITE together with FETCH.
+ * or WRITE together with FETCH. An exit to L1 counts as taken: load again before L2 goes on.
  */
 enum umbra_status umbra_vcpu_translate(struct umbra_vcpu *vcpu, umbra_gva gva, unsigned access,
 				       bool set_ad, struct umbra_translation *translation);
