@@ -180,10 +180,7 @@ static void note_visit(void *context, const struct model_entry *entry)
 			(struct visit){.at.v = entry->at.v, .size = entry->size};
 	d->visit[i].leaf |= entry->leaf;
 	d->visit[i].nested |= entry->nested;
-	if (entry->nested)
-		d->visit[i].may |= entry->may_set;
-	else
-		d->visit[i].may |= ENTRY_A;
+	d->visit[i].may |= entry->may_set;
 }
 
 /* Which bytes of the @size at @gpa does the store of @side cover? As a mask. */
