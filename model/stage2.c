@@ -341,6 +341,13 @@ static void remember(struct xlate *x, const struct s2_ask *q, const struct s2 *s
 
 	f.s2.hpa &= ~low_bits(s2->shift);
 	cache_add(&cpu->cache[FACT_NESTED_PAGE], &f);
+	if (s2->shift <= 12)
+		return;
+	/* Parts of a large page may be cached by themselves; some outlive a fault elsewhere. */
+	f.shift = f.s2.shift = 12;
+	f.page = q->gpa >> 12;
+	f.s2.hpa = s2->hpa & ~0xfffull;
+	cache_add(&cpu->cache[FACT_NESTED_PAGE], &f);
 }
 
 static void remember_table(struct xlate *x, const struct paging *p, uint64_t gpa,
