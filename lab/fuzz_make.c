@@ -717,7 +717,7 @@ static bool make(struct maker *m, unsigned steps)
 		mode = GUEST_4;
 	make_tables(m);
 	if (m->nested)
-		make_l1_tables(m);
+		make_l1_tables(m, mixed || mode == GUEST_32);
 	for (unsigned i = 0; i < m->program->vcpus; i++)
 		make_regs(m, i, mixed ? (enum guest_mode)make_below(m, GUEST_MODES) : mode);
 	flushed = m->program->count;

@@ -6,7 +6,7 @@
  *	                         7 PML5   8 PDPTEs (three sets)
  *	                         9 32-bit PD   10 PT of 0   11 PT of 4M
  *
- * The second gigabyte of L2 is the first again.
+ * The second gigabyte of L2 is the first again; in 32-bit format the 4M change places.
  * All formats of EPT and NPT share these pages, and nearly all of L2's physical
  * addresses are L1's: so L2 runs on the page tables of fuzz_make.c, has the same
  * windows, and another window shows it, or L1, page j of L1's EPT or NPT. What
@@ -103,7 +103,7 @@ static uint64_t sane(const struct maker *m, const struct l1_target *t, uint64_t 
 	if (t->level > 2)
 		return link_to(m, t->level, L1_TABLE(child[t->level][t->table == 1]));
 	if (t->size == 4)
-		return link_to(m, 2, L1_TABLE(10 + index % 2));
+		return link_to(m, 2, L1_TABLE(10 + ((index ^ index >> 8) & 1)));
 	if (index == 0 || index == 2)
 		return link_to(m, 2, L1_TABLE(index ? 6 : 5));
 	return leaf_at(m, 2, index * step);
@@ -212,12 +212,12 @@ static void mend(struct maker *m, unsigned first, unsigned end, unsigned size)
 			    sane(m, &targets[i], targets[i].first + k));
 }
 
-void make_l1_tables(struct maker *m)
+void make_l1_tables(struct maker *m, bool narrow)
 {
 	if (m->paging == UMBRA_PAGING_SHADOW)
 		return;
 	mend(m, 0, TARGETS, 8);
-	if (is_amd(m) && make_chance(m, 3))
+	if (is_amd(m) && narrow)
 		mend(m, 0, TARGETS, 4);
 	for (unsigned i = 0; !is_amd(m) && i < 4; i++)
 		set(m, FUZZ_LOG + 8 * i, 8, eptp(m));

@@ -65,8 +65,8 @@ void make_flush(struct maker *m, unsigned cpu);
 
 /* ---- fuzz_make_l1.c ---- */
 
-/** make_l1_tables - L1's EPT or NPT as it is at first. */
-void make_l1_tables(struct maker *m);
+/** make_l1_tables - L1's EPT or NPT as it is at first; @narrow: in 32-bit format too. */
+void make_l1_tables(struct maker *m, bool narrow);
 /** make_l1_step - something that a hypervisor, or L2, does. */
 void make_l1_step(struct maker *m);
 /** make_l1_flush - L1 on @cpu drops all that it may know of L2. */
