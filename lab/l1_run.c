@@ -302,7 +302,8 @@ static void l2_mov(struct run *r)
 			lab_set_keys(r->lab, (uint32_t)random_next(&r->random), regs->pkrs);
 		break;
 	default:
-		if (paged)
+		/* Global pages outlive it, and with them what L1 now refuses the new root. */
+		if (paged && !(regs->cr4 & UMBRA_CR4_PGE))
 			lab_mov(r->lab, LAB_CR3,
 				roots[below(r, builtin_roots(r->l1->guest, roots))], NULL);
 	}
