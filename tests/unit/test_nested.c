@@ -514,6 +514,62 @@ static void h112_linear_flushes(void **state)
 	}
 }
 
+/* Without VPIDs L1 and L2 share one: each transition flushes (H-112). What L1 was owed before
+ * stays owed while L2 runs. */
+static void h112_without_vpids(void **state)
+{
+	struct nest nest;
+	struct umbra_root root;
+
+	(void)state;
+	nest_open(&nest, EPT_4, 4);
+	load(&nest, &root);
+	nest.state.tag = 0;
+	for (unsigned i = 0; i < 2; i++) {
+		enter(&nest);
+		load(&nest, &root);
+		assert_true(root.nested && root.flush);
+		leave(&nest);
+		load(&nest, &root);
+		assert_true(!root.nested && root.flush);
+		load(&nest, &root);
+		assert_false(root.flush);
+	}
+	/* L2 without EPT meets the new TDP root first; L1 must flush for it as well. */
+	nest.state.tag = 1;
+	nest.state.paging = UMBRA_NESTED_NONE;
+	umbra_vm_zap_all(nest.kit.vm);
+	enter(&nest);
+	load(&nest, &root);
+	assert_true(root.flush);
+	leave(&nest);
+	load(&nest, &root);
+	assert_true(root.flush);
+	kit_close(&nest.kit);
+}
+
+/* A mirror of frame 0 is in one hash bucket with the TDP root, which must be found behind it. */
+static void s40_tdp_root_behind_a_mirror(void **state)
+{
+	struct nest nest;
+	struct umbra_root root;
+
+	(void)state;
+	nest_open(&nest, NPT_4, 4);
+	for (unsigned i = 0; i < 512; i++)
+		put64(&nest.kit, i * 8, get64(&nest.kit, TABLE(4) + i * 8));
+	nest.state.pointer = 0;
+	load(&nest, &root);
+	resume(&nest.kit, TABLE(2), UMBRA_ACCESS_WRITE);
+	enter(&nest);
+	load(&nest, &root);
+	resume(&nest.kit, NGPA, UMBRA_ACCESS_READ);
+	assert_clean(&nest.kit);
+	leave(&nest);
+	assert_int_equal(touch(&nest.kit, TABLE(2), UMBRA_ACCESS_WRITE).verdict, UMBRA_EMULATE);
+	kit_close(&nest.kit);
+}
+
 /* TLB_CONTROL 1 reaches the roots that are kept, all of them, and the one in use until now. */
 static void h112_all_asids(void **state)
 {
@@ -911,6 +967,8 @@ int main(void)
 		cmocka_unit_test(g38_clean_pages_of_l1),
 		cmocka_unit_test(n10_invept_by_eptp),
 		cmocka_unit_test(h112_linear_flushes),
+		cmocka_unit_test(h112_without_vpids),
+		cmocka_unit_test(s40_tdp_root_behind_a_mirror),
 		cmocka_unit_test(h112_all_asids),
 		cmocka_unit_test(n6_no_advanced_information),
 		cmocka_unit_test(n12_pml),
