@@ -227,8 +227,47 @@ const struct format format_ept5 = {
 	.level = levels_ept, .rule = rules_ept,
 };
 
+/* ---- widths: G-3, F-30, F-34 ---- */
+
+/* Of several rows that fit a mode the first is its own. */
+const struct format_width format_widths[FORMAT_WIDTH_ROWS] = {
+	/*				format		when			unless	     linear input output */
+	[FORMAT_WIDTH_NONE] =		{NULL,		0,			0,		32, 32, 32},	/* H-2 */
+	[FORMAT_WIDTH_PSE36] =		{&format_32,	MODE_PSE | MODE_PSE36,	MODE_NPT,	32, 32, 40},	/* SDM 3A 4.3, H-27 */
+	[FORMAT_WIDTH_32] =		{&format_32,	0,			MODE_NPT,	32, 32, 32},	/* SDM 3A 4.3 */
+	[FORMAT_WIDTH_PAE] =		{&format_pae,	0,			MODE_NPT,	32, 32, 52},	/* SDM 3A 4.4 */
+	[FORMAT_WIDTH_4] =		{&format_4,	0,			MODE_NPT,	48, 48, 52},	/* SDM 3A 4.5 */
+	[FORMAT_WIDTH_5] =		{&format_5,	0,			MODE_NPT,	57, 57, 52},	/* SDM 3A 4.5 */
+	[FORMAT_WIDTH_EPT4] =		{&format_ept4,	0,			0,		 0, 48, 52},	/* SDM 3C 29.3.2, H-84 */
+	[FORMAT_WIDTH_EPT5] =		{&format_ept5,	0,			0,		 0, 52, 52},	/* 57 by index; H-9: no more than 52 arrive */
+	[FORMAT_WIDTH_NPT_PSE36] =	{&format_32,	MODE_PSE | MODE_PSE36,	0,		 0, 32, 40},	/* APM 2 5.2.2 */
+	[FORMAT_WIDTH_NPT_32] =		{&format_32,	0,			0,		 0, 32, 32},	/* APM 2 15.25 */
+	[FORMAT_WIDTH_NPT_PAE] =	{&format_pae,	0,			0,		 0, 32, 52},	/* F-34: input 32, not 36 or 52 */
+	[FORMAT_WIDTH_NPT_4] =		{&format_4,	0,			0,		 0, 48, 52},	/* H-101 */
+	[FORMAT_WIDTH_NPT_5] =		{&format_5,	0,			0,		 0, 52, 52},	/* H-101, H-9 */
+};
+
 /* clang-format on */
 
 const struct format *const format_all[] = {
 	&format_32, &format_pae, &format_4, &format_5, &format_ept4, &format_ept5, NULL,
 };
+
+const struct format *format_tdp(bool ept, unsigned levels)
+{
+	if (ept)
+		return levels == 5 ? &format_ept5 : &format_ept4;
+	return levels == 3 ? &format_pae : levels == 4 ? &format_4 : &format_5;
+}
+
+const struct format_width *format_width(const struct format *format, uint32_t flags)
+{
+	for (unsigned row = 0; row < FORMAT_WIDTH_ROWS; row++) {
+		const struct format_width *width = &format_widths[row];
+
+		if (width->format == format && (flags & width->when) == width->when &&
+		    !(flags & width->unless))
+			return width;
+	}
+	return NULL;
+}

@@ -137,4 +137,49 @@ extern const struct format format_ept5;
 /** All formats, NULL-terminated, for tests and tools. */
 extern const struct format *const format_all[];
 
+/** format_tdp - the format of second-stage tables of @levels levels: 4 or 5 of an EPT, 3 to
+ * 5 of nested paging (G-4: never 2 in tables of ours). */
+const struct format *format_tdp(bool ept, unsigned levels);
+
+/** Ways to page, as far as widths go: rows of format_widths[]. */
+enum format_width_row {
+	FORMAT_WIDTH_NONE, /* CR0.PG = 0 */
+	FORMAT_WIDTH_PSE36, /* 32-bit paging: CR4.PSE = 1 and CPUID PSE36 */
+	FORMAT_WIDTH_32, /* 32-bit paging otherwise */
+	FORMAT_WIDTH_PAE,
+	FORMAT_WIDTH_4,
+	FORMAT_WIDTH_5,
+	FORMAT_WIDTH_EPT4,
+	FORMAT_WIDTH_EPT5,
+	FORMAT_WIDTH_NPT_PSE36, /* nested paging of a host with 32-bit paging */
+	FORMAT_WIDTH_NPT_32,
+	FORMAT_WIDTH_NPT_PAE,
+	FORMAT_WIDTH_NPT_4,
+	FORMAT_WIDTH_NPT_5,
+	FORMAT_WIDTH_ROWS
+};
+
+/**
+ * struct format_width - how many bits the addresses of a way to page have (G-3, F-30, F-34).
+ * MAXPHYADDR bounds @output further, in all rows where it is more than 32.
+ */
+struct format_width {
+	/** NULL: no paging, addresses go through as they are. */
+	const struct format *format;
+	/** The row is for modes with all of @when and none of @unless. */
+	uint32_t when, unless;
+	/** Of a linear address. 0: a second stage gets none. */
+	uint8_t linear;
+	/** Of the address that the tables translate: what a linear or guest-physical address
+	 * has above these bits they do not see, so such an address must not reach them. */
+	uint8_t input;
+	/** Of the widest physical address that comes out. */
+	uint8_t output;
+};
+extern const struct format_width format_widths[FORMAT_WIDTH_ROWS];
+
+/** format_width - the row of @format (NULL: no paging) under @flags (MODE_*). NULL: the format
+ * is none of format_all[]. For set-up: it searches. */
+const struct format_width *format_width(const struct format *format, uint32_t flags);
+
 #endif

@@ -121,9 +121,9 @@ static void mmu_set_up(struct mmu *mmu, const struct umbra_vm_config *config)
 		mmu->direct_acc &= ~ACC_USER;
 	mmu->reach = ~0ull;
 	if (config->paging != UMBRA_PAGING_SHADOW) {
-		const uint8_t input_bits[] = {[3] = 32, [4] = 48, [5] = 52};
+		const struct format *format = format_tdp(entries.ept, config->levels);
 
-		mmu->reach = 1ull << (input_bits[config->levels] - UMBRA_PAGE_SHIFT);
+		mmu->reach = 1ull << (format_width(format, MODE_NPT)->input - UMBRA_PAGE_SHIFT);
 	}
 	entry_bind(&mmu->kind, &entries);
 }

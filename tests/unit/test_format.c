@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_format.c - descriptions and masks: facts G-11, G-20, E-4, E-5, H-26..H-30,
- * and what must hold for every format, level and configuration.
+ * test_format.c - descriptions, masks and widths: facts G-3, G-11, G-20, E-4, E-5, F-30,
+ * H-26..H-30, and what must hold for every format, level and configuration.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -256,13 +256,104 @@ static void test_structure(void **state)
 	printf("# %u modes\n", modes);
 }
 
+/* ---- widths ---- */
+
+static void assert_width(const struct format *format, uint32_t flags, unsigned linear,
+			 unsigned input, unsigned output)
+{
+	const struct format_width *width = format_width(format, flags);
+
+	assert_non_null(width);
+	assert_ptr_equal(width->format, format);
+	assert_int_equal(width->linear, linear);
+	assert_int_equal(width->input, input);
+	assert_int_equal(width->output, output);
+}
+
+/* G-3, H-2, H-27: PAE gives 52 bits, not 36. */
+static void test_g3_widths(void **state)
+{
+	(void)state;
+	assert_width(NULL, 0, 32, 32, 32);
+	assert_width(&format_32, 0, 32, 32, 32);
+	assert_width(&format_32, MODE_PSE, 32, 32, 32);
+	assert_width(&format_32, MODE_PSE36, 32, 32, 32);
+	assert_width(&format_32, MODE_PSE | MODE_PSE36, 32, 32, 40);
+	assert_width(&format_pae, MODE_NX | MODE_PSE36, 32, 32, 52);
+	assert_width(&format_4, MODE_NX, 48, 48, 52);
+	assert_width(&format_5, MODE_NX, 57, 57, 52);
+}
+
+/* F-30, F-34: what the tables of a second stage take. */
+static void test_f30_widths(void **state)
+{
+	static const uint64_t unmappable[] = {
+		[3] = 0xffffffff00000000, /* bits 63:32 */
+		[4] = 0xffff000000000000, /* bits 63:48 */
+		[5] = 0xfff0000000000000, /* bits 63:52 */
+	};
+
+	(void)state;
+	for (unsigned levels = 3; levels <= 5; levels++) {
+		for (unsigned ept = 0; ept <= (levels > 3); ept++) {
+			const struct format *format = format_tdp(ept, levels);
+			const struct format_width *width = format_width(format, MODE_NPT);
+
+			assert_int_equal(format->top, levels);
+			assert_int_equal(format->family, ept ? FORMAT_EPT : FORMAT_PAGING);
+			assert_int_equal(width->linear, 0);
+			assert_int_equal(width->output, 52);
+			assert_int_equal(~0ull << width->input, unmappable[levels]);
+		}
+	}
+	assert_width(&format_32, MODE_NPT, 0, 32, 32);
+	assert_width(&format_32, MODE_NPT | MODE_PSE | MODE_PSE36, 0, 32, 40);
+}
+
+/* The table says what the descriptions say. */
+static void test_widths_agree(void **state)
+{
+	const struct format invented = {.top = 1};
+	unsigned seen = 0;
+
+	(void)state;
+	assert_null(format_width(&invented, 0));
+	for (unsigned i = 0; format_all[i]; i++) {
+		const struct format *f = format_all[i];
+		unsigned widest = 0;
+
+		for (unsigned bits = 0; bits < 8; bits++) {
+			const uint32_t flags = (bits & 1 ? MODE_PSE : 0) |
+					       (bits & 2 ? MODE_PSE36 : 0) |
+					       (bits & 4 ? MODE_NPT : 0);
+			const struct format_width *width = format_width(f, flags);
+			const bool second = f->family == FORMAT_EPT || bits & 4;
+			const unsigned input = f->input_bits < 52 || !second ? f->input_bits : 52;
+			const struct mode mode = bound(f, flags, 52);
+			const struct mode_level *large = &mode.level[2];
+			uint64_t reached = large->large ? large->high << large->high_shift : 0;
+
+			assert_int_equal(width->input, input);
+			assert_int_equal(width->linear, second ? 0 : f->input_bits);
+			reached |= mode.level[1].leaf_address;
+			assert_int_equal(reached >> (width->output - 1), 1);
+			widest = width->output > widest ? width->output : widest;
+			seen |= 1u << (width - format_widths);
+		}
+		assert_int_equal(widest, f->output_bits);
+	}
+	seen |= 1u << (format_width(NULL, 0) - format_widths);
+	assert_int_equal(seen, (1u << FORMAT_WIDTH_ROWS) - 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_g20_long),    cmocka_unit_test(test_g20_pae),
 		cmocka_unit_test(test_pse),         cmocka_unit_test(test_ept),
 		cmocka_unit_test(test_ept_bitmaps), cmocka_unit_test(test_structure),
-		cmocka_unit_test(test_no_pat),
+		cmocka_unit_test(test_no_pat),      cmocka_unit_test(test_g3_widths),
+		cmocka_unit_test(test_f30_widths),  cmocka_unit_test(test_widths_agree),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
