@@ -13,6 +13,7 @@
 #include "cli/cli.h"
 #include "cli/cmd.h"
 #include "cli/out.h"
+#include "cli/widths.h"
 #include "core/mode.h"
 
 #include <inttypes.h>
@@ -293,6 +294,26 @@ static enum cli_status check(struct decode *d, bool mode_given, bool level_given
 	return CLI_OK;
 }
 
+/* ---- decode widths ---- */
+
+static enum cli_status print_widths(struct decode *d, bool others_given)
+{
+	const struct args_value *v = d->config;
+	const struct widths_cpu cpu = {
+		.ept = !v[KEY_VENDOR].given || !v[KEY_VENDOR].number,
+		.npt = !v[KEY_VENDOR].given || v[KEY_VENDOR].number,
+		.pse36 = d->request.flags & MODE_PSE && d->request.flags & MODE_PSE36,
+		.level5 = d->request.ept_level5,
+		.maxphyaddr = (uint8_t)v[KEY_MAXPHYADDR].number,
+	};
+
+	if (others_given)
+		return cli_error(CLI_USAGE, "decode: --mode, --level and --layout do not fit "
+					    "widths, which shows all modes");
+	widths_print(&d->out, &cpu);
+	return CLI_OK;
+}
+
 static const char details[] =
 	"KIND is one of\n"
 	"  spte     entry that Umbra or KVM wrote    --layout --level, --mode ept|npt|shadow|pae\n"
@@ -306,6 +327,7 @@ static const char details[] =
 	"  eptqual  exit qualification of an EPT violation\n"
 	"  role     page role word of a table        --layout\n"
 	"VALUE is a number; - reads one a line from standard input.\n"
+	"decode widths: how many bits addresses have in each mode, and why.\n"
 	"Keys of --config: vendor=intel|amd, maxphyaddr=32..52, l1tf=BITS (cache bits of a CPU\n"
 	"with L1TF), and 0 or 1 for nx 1g 2m pse pse36 ad execonly mbec gmet rogpt pke pks\n"
 	"advinfo bit8 pcid lam level5.\n"
@@ -315,7 +337,7 @@ int cmd_decode(int argc, char **argv)
 {
 	struct decode d = {0};
 	uint64_t mode = BITS_MODE_AUTO, layout = 2, level = 1, kind;
-	bool mode_given = false, level_given = false, layout_given = false;
+	bool mode_given = false, level_given = false, layout_given = false, widths;
 	struct common_options common = {0};
 	struct args_option common_args[COMMON_OPTION_COUNT];
 	const struct args_option own[] = {
@@ -327,14 +349,20 @@ int cmd_decode(int argc, char **argv)
 		 .symbols = layouts, .number = &layout, .given = &layout_given},
 		{"config", 'c', ARGS_CALL, "KEY=VALUE,...", "CPU and features", .call = take_config,
 		 .context = &d},
+		{"vendor", 0, ARGS_CHOICE, "intel|amd", "short for --config vendor=...",
+		 .symbols = vendors, .number = &d.config[KEY_VENDOR].number,
+		 .given = &d.config[KEY_VENDOR].given},
+		{"maxphyaddr", 0, ARGS_NUMBER, "BITS", "short for --config maxphyaddr=...",
+		 .min = 32, .max = 52, .number = &d.config[KEY_MAXPHYADDR].number,
+		 .given = &d.config[KEY_MAXPHYADDR].given},
 	};
 	struct args_spec spec = {
 		.name = "decode",
-		.synopsis = "KIND VALUE...",
+		.synopsis = "KIND VALUE... | widths",
 		.summary = "Name and explain every bit of an entry, a register or a fault code.",
 		.details = details,
 		.groups = {{own, sizeof(own) / sizeof(*own)}, {common_args, COMMON_OPTION_COUNT}},
-		.rest_min = 2,
+		.rest_min = 1,
 		.rest_many = true,
 	};
 	enum cli_status status;
@@ -343,9 +371,19 @@ int cmd_decode(int argc, char **argv)
 	common_options(&common, common_args);
 	if (!args_parse(&spec, argc, argv))
 		return spec.status;
-	if (!args_choice(spec.rest[0], kinds, &kind, error, sizeof(error)))
-		return cli_error(CLI_USAGE, "decode: unknown kind: %s", error);
 	apply_config(&d);
+	out_init(&d.out, common.json, common.quiet);
+	widths = !strcmp(spec.rest[0], "widths");
+	if (!widths && !args_choice(spec.rest[0], kinds, &kind, error, sizeof(error)))
+		return cli_error(CLI_USAGE, "decode: unknown kind: %s", error);
+	if (widths != (spec.rest_count == 1))
+		return cli_error(CLI_USAGE,
+				 widths ? "decode: widths takes no VALUE"
+					: "decode: expected a VALUE after %s, or - for stdin",
+				 spec.rest[0]);
+	if (widths)
+		return out_finish(&d.out,
+				  print_widths(&d, mode_given || level_given || layout_given));
 	d.kind = spec.rest[0];
 	d.request.kind = (enum bits_kind)kind;
 	d.request.mode = (enum bits_mode)mode;
@@ -354,6 +392,5 @@ int cmd_decode(int argc, char **argv)
 	status = check(&d, mode_given, level_given, layout_given);
 	if (status != CLI_OK)
 		return status;
-	out_init(&d.out, common.json, common.quiet);
 	return out_finish(&d.out, describe_all(&d, spec.rest + 1, spec.rest_count - 1));
 }
