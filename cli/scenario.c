@@ -149,6 +149,7 @@ static struct world_config world_of(const struct scenarios *s, const struct setu
 	config.exec_by_mode = lab->exec_by_mode;
 	config.page_limit = lab->page_limit;
 	config.skew = lab->skew;
+	config.bug_truncate_gpa = lab->bug_truncate_gpa;
 	return config;
 }
 

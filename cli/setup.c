@@ -25,6 +25,7 @@ enum key {
 	KEY_SKEW,
 	KEY_PAGES,
 	KEY_WITHOUT,
+	KEY_BUG_TRUNCATE_GPA,
 	KEY_COUNT
 };
 
@@ -50,6 +51,7 @@ static const struct args_key keys[KEY_COUNT] = {
 	[KEY_SKEW] = {.name = "skew", .kind = ARGS_BOOL},
 	[KEY_PAGES] = {.name = "limit", .kind = ARGS_NUMBER, .min = 64, .max = 1u << 30},
 	[KEY_WITHOUT] = {.name = "without", .kind = ARGS_SYMBOLS, .symbols = regs_features},
+	[KEY_BUG_TRUNCATE_GPA] = {.name = "bug.truncate_gpa", .kind = ARGS_BOOL},
 };
 
 const char setup_help[] =
@@ -64,7 +66,9 @@ const char setup_help[] =
 	"  ad=0|1             EPT Accessed and Dirty bits (default 1)\n"
 	"  skew=0|1           host memory 4 KiB off the guest's alignment (default 0)\n"
 	"  limit=N            table pages at once (default: no limit)\n"
-	"  without=pku,shstk  features that the CPU lacks";
+	"  without=pku,shstk  features that the CPU lacks\n"
+	"  bug.truncate_gpa=0|1  drop address bits that EPT or NPT do not translate, as KVM\n"
+	"                     once did, instead of refusing them (default 0)";
 
 static bool check(const struct args_value *v, char *error, size_t error_size)
 {
@@ -82,6 +86,8 @@ static bool check(const struct args_value *v, char *error, size_t error_size)
 		what = "gmet=1 needs vendor=amd and tdp=1";
 	else if (v[KEY_AD].given && (amd || !tdp) && !v[KEY_AD].number)
 		what = "ad=0 needs vendor=intel and tdp=1";
+	else if (v[KEY_BUG_TRUNCATE_GPA].number && !tdp)
+		what = "bug.truncate_gpa=1 needs tdp=1, linear addresses are cut to size";
 	if (what)
 		snprintf(error, error_size, "%s", what);
 	return !what;
@@ -106,6 +112,7 @@ static void make(const struct args_value *v, struct setup *setup)
 	lab->page_level = (uint8_t)v[KEY_PAGE].number;
 	lab->page_limit = (uint32_t)v[KEY_PAGES].number;
 	lab->skew = v[KEY_SKEW].number;
+	lab->bug_truncate_gpa = v[KEY_BUG_TRUNCATE_GPA].number;
 	setup->high = lab->paging != UMBRA_PAGING_NPT || lab->levels > 3;
 }
 

@@ -25,22 +25,22 @@ struct audit {
 	struct mode pae, longer, mbec;
 };
 
+static void tell(struct audit *audit, struct umbra_finding finding)
+{
+	struct umbra_recent recent[RECENT_MOST];
+
+	audit->findings++;
+	if (!audit->found)
+		return;
+	finding.recent = recent;
+	finding.recent_count = recent_find(audit->mmu, finding.where, recent);
+	audit->found(audit->context, &finding);
+}
+
 static void finding(struct audit *audit, const char *invariant, const char *what, uint64_t where,
 		    uint64_t value)
 {
-	struct umbra_recent recent[RECENT_MOST];
-	const struct umbra_finding finding = {
-		.invariant = invariant,
-		.what = what,
-		.where = where,
-		.value = value,
-		.recent = recent,
-		.recent_count = audit->found ? recent_find(audit->mmu, where, recent) : 0,
-	};
-
-	audit->findings++;
-	if (audit->found)
-		audit->found(audit->context, &finding);
+	tell(audit, (struct umbra_finding){invariant, what, where, value, 0, NULL, 0});
 }
 
 /* ---- I-1: roots are pages of the pool, counted ---- */
@@ -111,6 +111,22 @@ static void audit_page(struct audit *audit, struct page *page)
 	if (!page->role.registers &&
 	    pages_find(mmu, (umbra_gfn){page->gfn}, page->role, NULL) != page)
 		finding(audit, "I-3", "two pages with one identity", page->hpa.v, page->role.word);
+}
+
+/* ---- I-17: no frame has changed behind an entry ---- */
+
+static void audit_changed(struct audit *audit)
+{
+	const struct mmu *mmu = audit->mmu;
+
+	if (mmu->stats.pf_changed_pfn)
+		tell(audit, (struct umbra_finding){
+				    .invariant = "I-17",
+				    .what = "a frame is mapped that is not the host's for the page",
+				    .where = mmu->changed.where,
+				    .value = mmu->changed.mapped.v,
+				    .other = mmu->changed.pinned.v,
+			    });
 }
 
 /* ---- I-4: slots ---- */
@@ -493,6 +509,7 @@ uint64_t umbra_audit(struct umbra_vm *vm,
 			vm->mmu.flushes_owed);
 	bind_hardware(&audit);
 	audit_slots(&audit);
+	audit_changed(&audit);
 	audit_roots(&audit);
 	for (struct page *page = vm->mmu.pages.oldest; page; page = page->next) {
 		pages++;

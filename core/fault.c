@@ -36,14 +36,14 @@ static bool find_slot(struct fault *fault)
 
 	fault->gfn.v = fault->gpa.v >> UMBRA_PAGE_SHIFT;
 	fault->slot = slots_find(mmu, fault->gfn);
+	/* There is memory, but the root cannot lead to it from such an address (F-32). */
+	if (fault->slot && fault->address >> UMBRA_PAGE_SHIFT >= fault->reach) {
+		fault->verdict = UMBRA_MEMORY_FAULT;
+		return false;
+	}
 	if (!fault->slot || (write && fault->slot->flags & UMBRA_SLOT_READONLY)) {
 		mmu_count(&mmu->stats.pf_mmio, 1);
 		fault->verdict = UMBRA_MMIO;
-		return false;
-	}
-	if (!fault->space && fault->gfn.v >= mmu->reach) {
-		/* No table of this VM can translate it (F-30, F-32). */
-		fault->verdict = UMBRA_MEMORY_FAULT;
 		return false;
 	}
 	return true;

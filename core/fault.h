@@ -34,6 +34,8 @@ struct fault {
 	struct reserve *reserve;
 	/** What hardware could not translate: of @space's input; TDP: guest-physical. */
 	uint64_t address;
+	/** First frame of such addresses that the root cannot translate. */
+	uint64_t reach;
 	/** Set of enum umbra_access. */
 	unsigned access;
 	/** Slots that the space's memory window is not older than; what is found in

@@ -20,7 +20,8 @@ struct mmu {
 	enum umbra_paging paging;
 	/** How entries are written. */
 	struct entry_kind kind;
-	/** TDP: levels of the tables, and first guest frame they cannot map. */
+	/** TDP: levels of the tables, and first guest frame they cannot map; shadow paging: no
+	 * frame is beyond reach. */
 	uint8_t levels;
 	uint64_t reach;
 	/** Largest page level allowed. */
@@ -38,12 +39,20 @@ struct mmu {
 	bool no_prefetch;
 	/** Walks of L2's tables are writes to L1's EPT, always. */
 	bool kvm_nested_walks;
+	/** Map what is beyond reach where its low bits say (F-33): a bug, for demonstration. */
+	bool bug_truncate_gpa;
 	/** Of pages made now; changing it makes all others obsolete (S-62). */
 	uint8_t generation;
 	uint32_t page_limit;
 	struct pages pages;
 	struct slots slots;
 	struct umbra_stats stats;
+	/** The first fault that found another frame mapped than was pinned (I-17), if
+	 * stats.pf_changed_pfn. */
+	struct {
+		uint64_t where; /* hpa of the entry */
+		umbra_pfn mapped, pinned;
+	} changed;
 	/** Operations that took something away and have not flushed yet (I-16). */
 	uint64_t flushes_owed;
 	/** The last events that changed tables, for the auditor; recent[recent_count %
@@ -63,7 +72,8 @@ struct mmu {
 #define MMU_RECENT_KINDS                                                                        \
 	(1u << UMBRA_TRACE_GET_PAGE | 1u << UMBRA_TRACE_PREPARE_ZAP_PAGE |                      \
 	 1u << UMBRA_TRACE_SET_SPTE | 1u << UMBRA_TRACE_WRITE | 1u << UMBRA_TRACE_UNSYNC_PAGE | \
-	 1u << UMBRA_TRACE_SYNC_PAGE | 1u << UMBRA_TRACE_FLUSH | 1u << UMBRA_TRACE_ROOT)
+	 1u << UMBRA_TRACE_SYNC_PAGE | 1u << UMBRA_TRACE_FLUSH | 1u << UMBRA_TRACE_ROOT |       \
+	 1u << UMBRA_TRACE_CHANGED_PFN)
 
 static inline void mmu_remember(struct mmu *mmu, const struct umbra_trace event)
 {

@@ -39,6 +39,7 @@ static bool touches(const struct looking *looking, const struct umbra_trace *eve
 {
 	switch (event->kind) {
 	case UMBRA_TRACE_SET_SPTE: return event->a == looking->where;
+	case UMBRA_TRACE_CHANGED_PFN: return event->d == looking->where;
 	case UMBRA_TRACE_WRITE: return is_mirrored_by(looking, event->a, event->b);
 	case UMBRA_TRACE_ROOT: return event->a == looking->table;
 	case UMBRA_TRACE_GET_PAGE:

@@ -96,6 +96,15 @@ union role roles_root_tdp(unsigned levels, bool ad_disabled, unsigned access)
 	return role;
 }
 
+uint64_t roles_reach(unsigned levels)
+{
+	/* EPT of as many levels is as wide. */
+	static const enum format_width_row row[] = {
+		[3] = FORMAT_WIDTH_NPT_PAE, [4] = FORMAT_WIDTH_NPT_4, [5] = FORMAT_WIDTH_NPT_5};
+
+	return 1ull << (format_widths[row[levels]].input - UMBRA_PAGE_SHIFT);
+}
+
 union role roles_child(union role parent)
 {
 	union role role = parent;

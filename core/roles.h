@@ -82,6 +82,11 @@ bool roles_mode_fits(union role role, const struct mode *mode);
 /** roles_root_tdp - role of a VM's TDP root of @levels. */
 union role roles_root_tdp(unsigned levels, bool ad_disabled, unsigned access);
 
+/** roles_reach - first frame of its input that a second-stage root of @levels cannot
+ * translate (F-30): linear addresses are cut to size before they get to a table, guest-
+ * physical ones are not. */
+uint64_t roles_reach(unsigned levels);
+
 /** roles_child - one level below @parent, same guest mode; access and quadrant to be set. */
 union role roles_child(union role parent);
 

@@ -100,6 +100,13 @@ bool roots_suits(const struct mmu *mmu, const struct page *page, const struct sp
 	return true;
 }
 
+uint64_t roots_reach(const struct mmu *mmu, const struct page *page)
+{
+	if (mmu->paging == UMBRA_PAGING_SHADOW || mmu->bug_truncate_gpa)
+		return ~0ull;
+	return roles_reach(page->role.level);
+}
+
 void roots_put(struct mmu *mmu, struct page **root)
 {
 	umbra_host_lock(mmu->host, UMBRA_LOCK_MMU, true);

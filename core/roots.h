@@ -18,6 +18,9 @@ enum umbra_status roots_get(struct mmu *mmu, struct reserve *reserve, const stru
 			    struct page **root);
 /** roots_suits - is @page the root that roots_get() would find? */
 bool roots_suits(const struct mmu *mmu, const struct page *page, const struct space *space);
+/** roots_reach - first frame of its input that the root @page cannot translate; ~0 under
+ * shadow paging, whose input is linear addresses. */
+uint64_t roots_reach(const struct mmu *mmu, const struct page *page);
 /** roots_put - let go of *@root, which becomes NULL; it may be already. */
 void roots_put(struct mmu *mmu, struct page **root);
 

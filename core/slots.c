@@ -13,6 +13,7 @@
 #include "core/mmu.h"
 
 #define SLOT_PAGES_MAX 0x7fffffffull
+#define SLOT_FLAGS (UMBRA_SLOT_READONLY | UMBRA_SLOT_UNMAPPABLE)
 
 static size_t view_bytes(uint32_t count)
 {
@@ -94,7 +95,7 @@ static struct slot *slot_new(struct mmu *mmu, const struct umbra_slot *wanted)
 	if (!slot)
 		return NULL;
 	slot->id = wanted->id;
-	slot->flags = wanted->flags;
+	slot->flags = wanted->flags & ~UMBRA_SLOT_UNMAPPABLE;
 	slot->start.v = wanted->base.v >> UMBRA_PAGE_SHIFT;
 	slot->pages = wanted->size >> UMBRA_PAGE_SHIFT;
 	slot->hva = wanted->hva;
@@ -254,7 +255,7 @@ static enum umbra_status check(const struct mmu *mmu, const struct umbra_slot *w
 {
 	uint64_t unaligned = wanted->size | wanted->base.v | wanted->hva.v;
 
-	if (wanted->flags & ~UMBRA_SLOT_READONLY)
+	if (wanted->flags & ~SLOT_FLAGS)
 		return UMBRA_EINVAL;
 	if (unaligned & (UMBRA_PAGE_SIZE - 1))
 		return UMBRA_EINVAL;
@@ -282,6 +283,14 @@ static bool overlaps(const struct slots_view *view, const struct umbra_slot *wan
 			return true;
 	}
 	return false;
+}
+
+/* Can the VM's roots map all of it, or need they not (F-30)? */
+static bool is_mappable(const struct mmu *mmu, const struct umbra_slot *wanted)
+{
+	const uint64_t last = (wanted->base.v + wanted->size - 1) >> UMBRA_PAGE_SHIFT;
+
+	return last < mmu->reach || wanted->flags & UMBRA_SLOT_UNMAPPABLE;
 }
 
 /* The view with @old taken out and @fresh put in; either may be NULL. */
@@ -320,7 +329,7 @@ enum umbra_status slots_prepare(struct mmu *mmu, const struct umbra_slot *wanted
 		return UMBRA_EINVAL;
 	if (wanted->size && old) {
 		if (old->pages != wanted->size >> UMBRA_PAGE_SHIFT || old->hva.v != wanted->hva.v ||
-		    old->flags != wanted->flags)
+		    old->flags != (wanted->flags & ~UMBRA_SLOT_UNMAPPABLE))
 			return UMBRA_EINVAL;
 		if (old->start.v == wanted->base.v >> UMBRA_PAGE_SHIFT)
 			return UMBRA_OK;
@@ -329,6 +338,8 @@ enum umbra_status slots_prepare(struct mmu *mmu, const struct umbra_slot *wanted
 	}
 	if (wanted->size && overlaps(mmu->slots.view, wanted))
 		return UMBRA_EEXIST;
+	if (wanted->size && !is_mappable(mmu, wanted))
+		return UMBRA_EUNMAPPABLE;
 	if (wanted->size) {
 		plan->fresh = slot_new(mmu, wanted);
 		if (!plan->fresh)

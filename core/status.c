@@ -19,6 +19,7 @@ const char *umbra_strstatus(enum umbra_status status)
 		[UMBRA_EAGAIN] = "the host asks to try again",
 		[UMBRA_EINTR] = "the host was interrupted",
 		[UMBRA_EOPNOTSUPP] = "not possible with this CPU or configuration",
+		[UMBRA_EUNMAPPABLE] = "the address is too high for the VM's tables to map",
 	};
 
 	return (unsigned)status < UMBRA_STATUS_COUNT ? text[status] : "unknown status";

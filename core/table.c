@@ -29,7 +29,7 @@ uint64_t table_read(struct mmu *mmu, struct table_at at)
 	return __atomic_load_n(&page_entries(mmu, at.page)[at.index], __ATOMIC_ACQUIRE);
 }
 
-static uint64_t location_of(struct table_at at)
+uint64_t table_location(struct table_at at)
 {
 	return at.page->hpa.v + at.index * sizeof(uint64_t);
 }
@@ -125,12 +125,12 @@ static void forget(struct edit *edit, struct table_at at, uint64_t old)
 	if (!entry_is_leaf(&mmu->kind, old, level)) {
 		struct page *child = page_of(mmu, entry_table(&mmu->kind, old));
 
-		chain_delete(mmu, &child->parents, location_of(at));
+		chain_delete(mmu, &child->parents, table_location(at));
 		return;
 	}
 	mmu_count_locked(mmu, leaf_counter(mmu, level), -1ull);
 	if (!mmu_page_is_tdp(mmu, at.page))
-		chain_delete(mmu, leaf_chain(mmu, table_gfn(mmu, at), level), location_of(at));
+		chain_delete(mmu, leaf_chain(mmu, table_gfn(mmu, at), level), table_location(at));
 }
 
 /* @new has arrived at @at: do what depends on it. */
@@ -142,7 +142,7 @@ static void remember(struct edit *edit, struct table_at at, uint64_t new)
 	if (!entry_is_leaf(&mmu->kind, new, level)) {
 		struct page *child = page_of(mmu, entry_table(&mmu->kind, new));
 
-		chain_insert(edit, &child->parents, location_of(at));
+		chain_insert(edit, &child->parents, table_location(at));
 		return;
 	}
 	mmu_count_locked(mmu, leaf_counter(mmu, level), 1);
@@ -150,7 +150,7 @@ static void remember(struct edit *edit, struct table_at at, uint64_t new)
 		struct chain *chain = leaf_chain(mmu, table_gfn(mmu, at), level);
 
 		limit_chain(edit, chain);
-		chain_insert(edit, chain, location_of(at));
+		chain_insert(edit, chain, table_location(at));
 	}
 }
 
@@ -172,7 +172,7 @@ bool table_set(struct edit *edit, struct table_at at, uint64_t old, uint64_t new
 					 __ATOMIC_ACQUIRE))
 		return false;
 	mmu_trace(mmu,
-		  (struct umbra_trace){UMBRA_TRACE_SET_SPTE, location_of(at), old, new, level});
+		  (struct umbra_trace){UMBRA_TRACE_SET_SPTE, table_location(at), old, new, level});
 	if (entry_is_present(&mmu->kind, old) && entry_needs_flush(&mmu->kind, old, new, level)) {
 		if (entry_is_leaf(&mmu->kind, old, level) && mmu_page_is_tdp(mmu, at.page))
 			tlb_add(mmu, &edit->tlb, table_gfn(mmu, at), 1ull << 9 * (level - 1));

@@ -41,6 +41,8 @@ struct table_at {
 
 /** table_at_location - of a location in a chain: the address of an entry. */
 struct table_at table_at_location(struct mmu *mmu, uint64_t location);
+/** table_location - the other way. */
+uint64_t table_location(struct table_at at);
 /** table_read - the entry now (atomic). */
 uint64_t table_read(struct mmu *mmu, struct table_at at);
 

@@ -59,6 +59,40 @@ static uint64_t leaf_of(const struct fault *fault, const struct page *page)
 	return entry_make_leaf(&mmu->kind, &leaf);
 }
 
+/*
+ * The access is let through already, by an entry that is there: then it must lead to the
+ * frame that the host has for the address (T-31). The host may have made a copy for
+ * somebody's write since this fault pinned the page for reading.
+ */
+static void check_frame(const struct fault *fault, struct table_at at, uint64_t entry)
+{
+	struct mmu *mmu = fault->mmu;
+	const uint64_t within = fault->gfn.v & (page_span(at.page) - 1);
+	const umbra_pfn mapped = {entry_pfn(&mmu->kind, entry).v + within};
+	const umbra_gpa gpa = {fault->gfn.v << UMBRA_PAGE_SHIFT};
+
+	if (mapped.v == fault->pin.pfn.v ||
+	    (!fault->pin.writable && entry_is_writable(&mmu->kind, entry)))
+		return;
+	mmu_trace(mmu, (struct umbra_trace){UMBRA_TRACE_CHANGED_PFN, gpa.v, mapped.v,
+					    fault->pin.pfn.v, table_location(at)});
+	if (__atomic_fetch_add(&mmu->stats.pf_changed_pfn, 1, __ATOMIC_RELAXED))
+		return;
+	mmu->changed.where = table_location(at);
+	mmu->changed.mapped = mapped;
+	mmu->changed.pinned = fault->pin.pfn;
+}
+
+/* The frame to walk for. */
+static umbra_gfn frame_of(const struct fault *fault)
+{
+	const struct mmu *mmu = fault->mmu;
+
+	if (__builtin_expect(mmu->bug_truncate_gpa, 0))
+		return (umbra_gfn){fault->gfn.v & (mmu->reach - 1)};
+	return fault->gfn;
+}
+
 /* A new table below @at in place of @old; NULL if @old has changed. */
 static struct page *link_table(struct edit *edit, struct table_at at, uint64_t old, umbra_gfn gfn)
 {
@@ -82,10 +116,11 @@ static enum umbra_verdict map(struct fault *fault, struct edit *edit)
 {
 	struct mmu *mmu = fault->mmu;
 	struct table_at at = {.page = fault->root};
+	const umbra_gfn gfn = frame_of(fault);
 	uint64_t old, new;
 
 	for (;;) {
-		at.index = page_index(at.page, fault->gfn.v);
+		at.index = page_index(at.page, gfn.v);
 		old = table_read(mmu, at);
 		if (entry_is_frozen(&mmu->kind, old))
 			return UMBRA_RETRY;
@@ -94,12 +129,14 @@ static enum umbra_verdict map(struct fault *fault, struct edit *edit)
 				at.page = page_of(mmu, entry_table(&mmu->kind, old));
 				continue;
 			}
-			if (allows(mmu, old, fault->access))
+			if (allows(mmu, old, fault->access)) {
+				check_frame(fault, at, old);
 				return UMBRA_RESUME;
+			}
 		}
 		if (at.page->role.level <= fault->goal)
 			break;
-		at.page = link_table(edit, at, old, fault->gfn);
+		at.page = link_table(edit, at, old, gfn);
 		if (!at.page)
 			return UMBRA_RETRY;
 	}

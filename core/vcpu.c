@@ -434,6 +434,7 @@ enum umbra_status umbra_vcpu_fault(struct umbra_vcpu *vcpu, const struct umbra_e
 	if (status)
 		return status;
 	fault.root = set->root;
+	fault.reach = roots_reach(mmu, set->root);
 	umbra_host_read_begin(mmu->host);
 	vcpu_renew_window(vcpu);
 	fault.generation = vcpu->memory_generation;

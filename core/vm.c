@@ -119,12 +119,8 @@ static void mmu_set_up(struct mmu *mmu, const struct umbra_vm_config *config)
 	/* GMET: what supervisor code may execute must not have U (P-8). */
 	if (config->paging == UMBRA_PAGING_NPT && config->exec_by_mode)
 		mmu->direct_acc &= ~ACC_USER;
-	mmu->reach = ~0ull;
-	if (config->paging != UMBRA_PAGING_SHADOW) {
-		const struct format *format = format_tdp(entries.ept, config->levels);
-
-		mmu->reach = 1ull << (format_width(format, MODE_NPT)->input - UMBRA_PAGE_SHIFT);
-	}
+	mmu->reach = config->paging == UMBRA_PAGING_SHADOW ? ~0ull : roles_reach(config->levels);
+	mmu->bug_truncate_gpa = config->bug_truncate_gpa;
 	entry_bind(&mmu->kind, &entries);
 }
 

@@ -490,6 +490,8 @@ static void recent_text(const struct lab_difference *d, char *text, size_t size)
 					  " table 0x%" PRIx64 " changed %" PRIu64,
 		[UMBRA_TRACE_FLUSH] = "flush: gfn 0x%" PRIx64 " pages %" PRIu64,
 		[UMBRA_TRACE_ROOT] = "root: 0x%" PRIx64 " role 0x%" PRIx64 " gfn 0x%" PRIx64,
+		[UMBRA_TRACE_CHANGED_PFN] = "changed_pfn: gpa 0x%" PRIx64 " frame mapped 0x%" PRIx64
+					    " frame pinned 0x%" PRIx64,
 	};
 
 	for (unsigned i = 0; i < d->recent_count; i++) {

@@ -46,6 +46,7 @@ struct lab_config {
 	enum umbra_layout layout;
 	bool exec_by_mode;
 	uint32_t page_limit;
+	bool bug_truncate_gpa;
 	/** Largest page (1..3) that host memory has. */
 	uint8_t page_level;
 	/** Host memory lies 4 KiB off the guest's alignment: no large page fits. */

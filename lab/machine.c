@@ -183,6 +183,7 @@ static bool open_vm(struct lab *lab, char *error, size_t error_size)
 		.page_level = c->page_level,
 		.exec_by_mode = c->exec_by_mode,
 		.page_limit = c->page_limit,
+		.bug_truncate_gpa = c->bug_truncate_gpa,
 	};
 	const struct umbra_cpu guest = lab_guest_cpu(c);
 	enum umbra_status status = umbra_vm_create(&config, &lab->vm);

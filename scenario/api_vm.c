@@ -36,6 +36,7 @@ static const struct api_word layouts[] = {
 	{"7.3", UMBRA_LAYOUT_7_3},
 	{NULL, 0},
 };
+static const struct api_word bugs[] = {{"truncate_gpa", 1}, {NULL, 0}};
 static const struct api_word page_sizes[] = {{"4k", 1}, {"2m", 2}, {"1g", 3}, {NULL, 0}};
 
 static uint64_t word(lua_State *lua, const char *key, const struct api_word *words,
@@ -88,13 +89,16 @@ static void configure(lua_State *lua, struct world_config *c)
 	c->no_prefetch = !api_bool(lua, 1, "prefetch", !c->no_prefetch);
 	c->skew = api_bool(lua, 1, "skew", c->skew);
 	c->page_limit = (uint32_t)api_number(lua, 1, "limit", c->page_limit);
+	if (word(lua, "bug", bugs, 0))
+		c->bug_truncate_gpa = true;
 }
 
 int api_new_vm(lua_State *lua)
 {
-	static const char *const keys[] = {
-		"paging",  "vendor",  "levels",       "maxphyaddr", "without", "page",  "layout",
-		"caching", "zap_all", "exec_by_mode", "prefetch",   "skew",    "limit", NULL};
+	static const char *const keys[] = {"paging",  "vendor",       "levels",   "maxphyaddr",
+					   "without", "page",         "layout",   "caching",
+					   "zap_all", "exec_by_mode", "prefetch", "skew",
+					   "limit",   "bug",          NULL};
 	static const char *const names[] = {"shadow paging", "EPT", "NPT"};
 	struct run *run = api_begin(lua, NULL);
 	struct world_config config;
@@ -149,8 +153,8 @@ static int vm_vcpu(lua_State *lua)
 
 static int vm_slot(lua_State *lua)
 {
-	static const char *const keys[] = {"id",  "base",  "size",  "readonly",
-					   "hva", "flags", "error", NULL};
+	static const char *const keys[] = {"id",    "base",       "size",  "readonly", "hva",
+					   "flags", "unmappable", "error", NULL};
 	struct world *world = api_vm(lua, 1);
 	struct run *run = api_begin(lua, world);
 	enum umbra_status status;
@@ -167,6 +171,8 @@ static int vm_slot(lua_State *lua)
 	};
 	if (api_bool(lua, 2, "readonly", false))
 		slot.flags |= UMBRA_SLOT_READONLY;
+	if (api_bool(lua, 2, "unmappable", false))
+		slot.flags |= UMBRA_SLOT_UNMAPPABLE;
 	if (slot.size)
 		tell_step(&run->story, "slot %u: gpa 0x%" PRIx64 ", 0x%" PRIx64 " bytes%s", slot.id,
 			  slot.base.v, slot.size,
@@ -320,11 +326,20 @@ static int vm_omit(lua_State *lua)
 
 static int vm_audit(lua_State *lua)
 {
+	static const char *const keys[] = {"tolerate", "found", NULL};
 	struct world *world = api_vm(lua, 1);
 	struct run *run = api_begin(lua, world);
+	const char *tolerate;
 
-	tell_step(&run->story, "the auditor looks at all tables");
+	api_keys(lua, 2, keys, NULL);
+	tolerate = api_string(lua, 2, "tolerate", NULL);
+	if (tolerate)
+		snprintf(world->tolerated, sizeof(world->tolerated), "%s", tolerate);
+	tell_step(&run->story, "the auditor looks at all tables%s%s",
+		  world->tolerated[0] ? " and tolerates breaches of " : "", world->tolerated);
 	expect_audit(lua, world);
+	if (api_bool(lua, 2, "found", false) && !world->found_tolerated)
+		return api_fail(lua, "expected a breach of %s, saw none", world->tolerated);
 	return 0;
 }
 

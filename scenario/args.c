@@ -53,6 +53,7 @@ static const struct api_word statuses[] = {
 	{"EAGAIN", UMBRA_EAGAIN},
 	{"EINTR", UMBRA_EINTR},
 	{"EOPNOTSUPP", UMBRA_EOPNOTSUPP},
+	{"EUNMAPPABLE", UMBRA_EUNMAPPABLE},
 	{NULL, 0},
 };
 

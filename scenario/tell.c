@@ -355,6 +355,7 @@ const char *const tell_trace_names[UMBRA_TRACE_KINDS] = {
 	[UMBRA_TRACE_SYNC_PAGE] = "sync_page",
 	[UMBRA_TRACE_FLUSH] = "flush",
 	[UMBRA_TRACE_ROOT] = "root",
+	[UMBRA_TRACE_CHANGED_PFN] = "changed_pfn",
 };
 
 static void tell_set(struct story *story, const struct world *world,
@@ -392,6 +393,12 @@ static void tell_trace(struct story *story, const struct world *world,
 				  trace->a, trace->c);
 		break;
 	case UMBRA_TRACE_ROOT: tell_line(story, "a root is looked up"); break;
+	case UMBRA_TRACE_CHANGED_PFN:
+		tell_line(story,
+			  "%sa bug in Umbra: for gpa 0x%" PRIx64 " frame 0x%" PRIx64
+			  " is mapped, the host has 0x%" PRIx64 "%s",
+			  style(story, RED), trace->a, trace->b, trace->c, style(story, PLAIN));
+		break;
 	default: break;
 	}
 }

@@ -160,6 +160,7 @@ static bool open_vm(struct world *world, char *error, size_t error_size)
 		.page_limit = c->page_limit,
 		.slot_zap_all = c->slot_zap_all,
 		.no_prefetch = c->no_prefetch,
+		.bug_truncate_gpa = c->bug_truncate_gpa,
 		.trace = true,
 	};
 	const struct posix_calls calls = {

@@ -35,6 +35,7 @@ struct world_config {
 	enum umbra_layout layout;
 	bool exec_by_mode, slot_zap_all, no_prefetch, skew;
 	uint32_t page_limit;
+	bool bug_truncate_gpa;
 	/** Of the hardware. */
 	enum model_caching caching;
 };
@@ -178,6 +179,9 @@ struct world {
 	/** Trace events by kind, and counters, since the last world_mark(). */
 	uint64_t traced[UMBRA_TRACE_KINDS];
 	struct umbra_stats marked;
+	/** Invariant that may be broken, or empty; has it been found broken? */
+	char tolerated[8];
+	bool found_tolerated;
 };
 
 /** world_cpu_of - a CPU with all features of @vendor; @maxphyaddr 0: the usual. */

@@ -7,7 +7,7 @@
 
 local vm = umbra.vm { paging = "npt", levels = 3, page = "4k" }
 vm:slot { base = 0, size = "4M" }
-vm:slot { id = 1, base = 0x100000000, size = "64K" }
+vm:slot { id = 1, base = 0x100000000, size = "64K", unmappable = true }
 local g = vm:tables("pae")
 g:map(0x400000, 0x100000000, "w")
 g:map(0x401000, 0x200000000, "w")

@@ -132,6 +132,7 @@ enum umbra_trace_kind {
 	UMBRA_TRACE_SYNC_PAGE, /* a=gfn b=role c=hpa d=entries changed */
 	UMBRA_TRACE_FLUSH, /* a=start gfn b=pages (0: all) */
 	UMBRA_TRACE_ROOT, /* a=root hpa b=role c=guest root d=0 */
+	UMBRA_TRACE_CHANGED_PFN, /* a=gpa b=frame mapped c=frame pinned d=hpa of entry: a bug */
 	UMBRA_TRACE_KINDS
 };
 struct umbra_trace {

@@ -38,6 +38,7 @@ enum umbra_status {
 	UMBRA_EAGAIN, /* the host asks to try again */
 	UMBRA_EINTR, /* the host was interrupted */
 	UMBRA_EOPNOTSUPP, /* not with this CPU or configuration */
+	UMBRA_EUNMAPPABLE, /* memory that no root of the VM can map; KVM: EFAULT when it is used */
 	UMBRA_STATUS_COUNT
 };
 /** umbra_strstatus - one sentence; never NULL. */
@@ -52,7 +53,8 @@ enum umbra_verdict {
 	UMBRA_EMULATE, /* carry the instruction out: a write with umbra_vm_write(), or a
 			* shadow-stack access that no table can allow without allowing too much
 			* (reads of what may not be written, and all without paging) */
-	UMBRA_MEMORY_FAULT, /* the embedder's own memory is missing at resolution.gpa */
+	UMBRA_MEMORY_FAULT, /* the embedder's own memory is missing at resolution.gpa, or the
+			     * root cannot map the address that it is to be seen at (F-32) */
 	UMBRA_VERDICT_COUNT
 };
 const char *umbra_strverdict(enum umbra_verdict verdict);
@@ -93,6 +95,9 @@ struct umbra_vm_config {
 	 * EPTP.6 is clear and nothing is to be set, as in KVM (E-8, O-9). The manual asks
 	 * for R only (H-74), and so does hardware, whatever this says. */
 	bool kvm_nested_walks;
+	/** A bug, to see it found: address bits that the TDP root does not translate are dropped
+	 * instead of refused (F-33), so that one guest page appears at another's address. */
+	bool bug_truncate_gpa;
 	/** Call umbra_host_trace. */
 	bool trace;
 };
@@ -108,6 +113,9 @@ void umbra_vm_destroy(struct umbra_vm *vm);
 /* ---- slots ---- */
 
 #define UMBRA_SLOT_READONLY (1u << 1) /* KVM_MEM_READONLY */
+/** The slot may lie where no root of the VM reaches, as KVM lets it: faults there give
+ * MEMORY_FAULT. */
+#define UMBRA_SLOT_UNMAPPABLE (1u << 16)
 #define UMBRA_SLOT_ID_MAX 32763u
 
 /** struct umbra_slot - guest-physical [base, base + size) is host memory at hva. */
@@ -124,8 +132,9 @@ struct umbra_slot {
  * EINVAL: unknown flags; base, size or hva not page aligned; id too large; end
  * beyond the CPU's MAXPHYADDR; more than 2^31-1 pages; size 0 without such a
  * slot; another size, hva or READONLY for an existing id; a move while somebody
- * tracks writes to it. EEXIST: overlap.
- * ENOMEM. On any error nothing has changed.
+ * tracks writes to it. EEXIST: overlap. EUNMAPPABLE: it reaches further up than the
+ * VM's TDP tables translate (F-30: 2^32 bytes with 3 levels, 2^48 with 4), and has no
+ * UMBRA_SLOT_UNMAPPABLE. ENOMEM. On any error nothing has changed.
  */
 enum umbra_status umbra_slot_set(struct umbra_vm *vm, const struct umbra_slot *slot);
 
@@ -367,6 +376,7 @@ enum umbra_status umbra_vm_track(struct umbra_vm *vm, umbra_gpa gpa, bool on);
 /** struct umbra_stats - KVM's names (facts L-7). */
 struct umbra_stats {
 	uint64_t pf_taken, pf_fixed, pf_emulate, pf_spurious, pf_guest, pf_mmio;
+	uint64_t pf_changed_pfn; /* spurious, but another frame is mapped: a bug (I-17) */
 	uint64_t tlb_flush, invlpg;
 	uint64_t mmu_shadow_zapped, mmu_pte_write, mmu_pde_zapped, mmu_recycled, mmu_cache_miss;
 	uint64_t mmu_flooded;

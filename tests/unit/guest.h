@@ -49,6 +49,7 @@ struct kit {
 	const uint64_t *watch;
 	uint64_t watched;
 	uint64_t findings;
+	struct umbra_finding last_finding;
 	char found[512];
 };
 
@@ -78,6 +79,7 @@ static inline void kit_found(void *context, const struct umbra_finding *finding)
 	size_t used = strlen(kit->found);
 
 	kit->findings++;
+	kit->last_finding = *finding;
 	snprintf(kit->found + used, sizeof(kit->found) - used, "%s %s (%#llx %#llx); ",
 		 finding->invariant, finding->what, (unsigned long long)finding->where,
 		 (unsigned long long)finding->value);

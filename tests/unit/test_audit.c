@@ -474,6 +474,9 @@ static void every_finding(void **unused)
 	root->hashed = 0;
 	found_text(&kit, "I-1 a root is not in the hash");
 	root->hashed = 1;
+	mmu->stats.pf_changed_pfn = 1;
+	found_text(&kit, "I-17 a frame is mapped that is not the host's for the page");
+	mmu->stats.pf_changed_pfn = 0;
 	for (unsigned level = 0; level < 8; level++) {
 		if (level >= 1 && level <= UMBRA_LEVEL_MAX)
 			continue;

@@ -219,6 +219,16 @@ static void r30_roots(void **unused)
 	assert_true(roles_root_tdp(4, true, ACC_ALL).ad_disabled);
 }
 
+/* F-30, G-3: what a second-stage root cannot map is a matter of its levels. */
+static void f30_reach(void **unused)
+{
+	(void)unused;
+	assert_int_equal(roles_reach(3), 1ull << (32 - 12));
+	assert_int_equal(roles_reach(4), 1ull << (48 - 12));
+	/* Of 57 bits as many as there can be. */
+	assert_int_equal(roles_reach(5), 1ull << (52 - 12));
+}
+
 /* O-11: what a CPU reserves is in the role; so is what changes an entry made. */
 static void o11_cpus_do_not_share(void **unused)
 {
@@ -278,6 +288,7 @@ int main(void)
 		cmocka_unit_test(a10_entries_against_search),
 		cmocka_unit_test(r31_nothing_mirrored),
 		cmocka_unit_test(r30_roots),
+		cmocka_unit_test(f30_reach),
 		cmocka_unit_test(o11_cpus_do_not_share),
 		cmocka_unit_test(wp1_shares_across_smep_smap),
 	};
