@@ -42,6 +42,13 @@ int bench_shadow(void (*emit)(const struct bench_result *, void *), void *arg, d
 /** bench_nested - the usual events of a guest that is a hypervisor; see nested.c. As bench_walk. */
 int bench_nested(void (*emit)(const struct bench_result *, void *), void *arg, double seconds);
 
+/** bench_slots - looking up slots and changing one, by their number; see slots.c. As
+ * bench_walk. */
+int bench_slots(void (*emit)(const struct bench_result *, void *), void *arg, double seconds);
+
+/** bench_cycles - cycles of the time-stamp counter in a nanosecond. */
+double bench_cycles(void);
+
 #ifdef __cplusplus
 }
 #endif

@@ -16,6 +16,18 @@ double rig_now(void)
 	return at.tv_sec * 1e9 + at.tv_nsec;
 }
 
+double bench_cycles(void)
+{
+	const double start = rig_now();
+	const uint64_t first = __builtin_ia32_rdtsc();
+	double now;
+
+	do
+		now = rig_now();
+	while (now - start < 5e6);
+	return (double)(__builtin_ia32_rdtsc() - first) / (now - start);
+}
+
 bool rig_open(struct rig *m, const struct umbra_vm_config *config, uint64_t size)
 {
 	const struct posix_config host = {.single = true};

@@ -133,12 +133,20 @@ static void audit_changed(struct audit *audit)
 
 static void audit_slots(struct audit *audit)
 {
-	const struct slots_view *view = audit->mmu->slots.view;
+	struct view_cursor cursor = {0};
+	const struct slot *slot;
+	uint64_t end = 0;
 
-	for (uint32_t i = 1; i < view->count; i++)
-		if (view->slot[i]->start.v < slot_end(view->slot[i - 1]))
-			finding(audit, "I-4", "slots overlap or are out of order",
-				view->slot[i]->start.v, view->slot[i]->id);
+	while ((slot = view_next(audit->mmu->slots.view, &cursor))) {
+		if (slot->start.v < end)
+			finding(audit, "I-4", "slots overlap or are out of order", slot->start.v,
+				slot->id);
+		if (slots_find(audit->mmu, slot->start) != slot ||
+		    slots_by_id(audit->mmu, slot->id) != slot)
+			finding(audit, "I-4", "a slot is not found by its frame or id",
+				slot->start.v, slot->id);
+		end = slot_end(slot);
+	}
 }
 
 /* ---- I-5, I-7, I-8, I-12: leaves ---- */
@@ -204,14 +212,13 @@ static void audit_leaf(struct audit *audit, struct table_at at, uint64_t entry)
 
 static void audit_reverse_map(struct audit *audit)
 {
-	const struct slots_view *view = audit->mmu->slots.view;
+	struct view_cursor cursor = {0};
 	uint64_t chained = 0, leaves = 0;
+	const struct slot *slot;
 
 	if (!audit->mmu->mirrors)
 		return;
-	for (uint32_t i = 0; i < view->count; i++) {
-		const struct slot *slot = view->slot[i];
-
+	while ((slot = view_next(audit->mmu->slots.view, &cursor))) {
 		for (unsigned level = 1; level <= 3; level++) {
 			umbra_gfn last = {slot_end(slot) - 1};
 			uint64_t count = slot_region(slot, last, level) + 1;
@@ -231,13 +238,13 @@ static void audit_reverse_map(struct audit *audit)
 static void audit_mirrored(struct audit *audit)
 {
 	struct mmu *mmu = audit->mmu;
-	const struct slots_view *view = mmu->slots.view;
+	struct view_cursor cursor = {0};
 	uint64_t counted = 0, mirrors = 0;
+	const struct slot *slot;
 
 	if (!mmu->mirrors)
 		return;
-	for (uint32_t i = 0; i < view->count; i++) {
-		const struct slot *slot = view->slot[i];
+	while ((slot = view_next(mmu->slots.view, &cursor))) {
 		uint64_t count = slot_region(slot, (umbra_gfn){slot_end(slot) - 1}, 2) + 1;
 
 		for (uint64_t at = 0; at < count; at++)
@@ -245,8 +252,8 @@ static void audit_mirrored(struct audit *audit)
 	}
 	for (struct page *page = mmu->pages.oldest; page; page = page->next) {
 		umbra_gfn gfn = {page->gfn};
-		const struct slot *slot = slots_find(mmu, gfn);
 
+		slot = slots_find(mmu, gfn);
 		if (page->role.direct || page->role.promoted || page->role.registers ||
 		    page->role.invalid || !slot)
 			continue;

@@ -2,9 +2,10 @@
 /*
  * slots.c - guest memory as a sorted view of slots.
  *
- *	view -> [ slot, slot, slot ]   sorted by start, no two overlap (I-4)
- *	             |
- *	             +-- rmap[1..3], mirrored[2..3]   (while guest tables are mirrored)
+ *	view -> slots by start, no two overlap (I-4)
+ *	by_id -> slots by id
+ *
+ *	slot -- rmap[1..3], mirrored[2..3]   (while guest tables are mirrored)
  *
  * A change builds a new view beside the old one; slots_commit() swaps them under
  * the MMU lock, after the tables have let go of what is removed.
@@ -14,22 +15,6 @@
 
 #define SLOT_PAGES_MAX 0x7fffffffull
 #define SLOT_FLAGS (UMBRA_SLOT_READONLY | UMBRA_SLOT_UNMAPPABLE)
-
-static size_t view_bytes(uint32_t count)
-{
-	return sizeof(struct slots_view) + count * sizeof(struct slot *);
-}
-
-static struct slots_view *view_new(struct mmu *mmu, uint32_t count)
-{
-	struct slots_view *view = umbra_host_alloc(mmu->host, view_bytes(count));
-
-	if (view) {
-		view->count = count;
-		view->bytes = view_bytes(count);
-	}
-	return view;
-}
 
 static uint64_t region_count(const struct slot *slot, unsigned level)
 {
@@ -108,26 +93,25 @@ static struct slot *slot_new(struct mmu *mmu, const struct umbra_slot *wanted)
 
 bool slots_give_mirrors(struct mmu *mmu)
 {
-	const struct slots_view *view = mmu->slots.view;
-	uint64_t bytes = 0;
+	struct view_cursor cursor = {0};
 	bool enough = true;
+	struct slot *slot;
 
 	if (mmu->mirrors)
 		return true;
 	/* What a slot got before memory ran out it keeps: zeros change nothing. */
-	for (uint32_t i = 0; i < view->count && enough; i++) {
-		bytes -= slot_bytes(view->slot[i]);
-		enough = give_mirrors(mmu, view->slot[i]);
-		bytes += slot_bytes(view->slot[i]);
+	while (enough && (slot = view_next(mmu->slots.view, &cursor))) {
+		mmu->slots.bytes -= slot_bytes(slot);
+		enough = give_mirrors(mmu, slot);
+		mmu->slots.bytes += slot_bytes(slot);
 	}
-	mmu->slots.bytes += bytes;
 	mmu->mirrors = enough;
 	return enough;
 }
 
 enum umbra_status slots_init(struct mmu *mmu)
 {
-	mmu->slots.view = view_new(mmu, 0);
+	mmu->slots.view = view_new(mmu);
 	if (!mmu->slots.view)
 		return UMBRA_ENOMEM;
 	mmu->slots.bytes = mmu->slots.view->bytes;
@@ -136,48 +120,34 @@ enum umbra_status slots_init(struct mmu *mmu)
 
 void slots_destroy(struct mmu *mmu)
 {
-	struct slots_view *view = mmu->slots.view;
+	struct view *view = mmu->slots.view;
+	struct view_cursor cursor = {0};
+	struct slot *slot;
 
 	if (!view)
 		return;
-	for (uint32_t i = 0; i < view->count; i++)
-		slot_free(mmu, view->slot[i]);
-	umbra_host_free(mmu->host, view, view->bytes);
-}
-
-/* Number of slots that start at or below @gfn. */
-static uint32_t upper_bound(const struct slots_view *view, uint64_t gfn)
-{
-	uint32_t low = 0, high = view->count;
-
-	while (low < high) {
-		uint32_t middle = (low + high) >> 1;
-
-		if (view->slot[middle]->start.v <= gfn)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
+	while ((slot = view_next(view, &cursor)))
+		slot_free(mmu, slot);
+	view_destroy(mmu, view);
 }
 
 struct slot *slots_find(const struct mmu *mmu, umbra_gfn gfn)
 {
-	const struct slots_view *view = __atomic_load_n(&mmu->slots.view, __ATOMIC_ACQUIRE);
-	uint32_t below = upper_bound(view, gfn.v);
-	struct slot *slot = below ? view->slot[below - 1] : NULL;
+	return view_find(__atomic_load_n(&mmu->slots.view, __ATOMIC_ACQUIRE), gfn.v);
+}
 
-	return slot && gfn.v < slot_end(slot) ? slot : NULL;
+static struct slot **bucket(const struct mmu *mmu, uint32_t id)
+{
+	return (struct slot **)&mmu->slots.by_id[id % SLOTS_BUCKETS];
 }
 
 struct slot *slots_by_id(const struct mmu *mmu, uint32_t id)
 {
-	const struct slots_view *view = mmu->slots.view;
+	struct slot *slot = *bucket(mmu, id);
 
-	for (uint32_t i = 0; i < view->count; i++)
-		if (view->slot[i]->id == id)
-			return view->slot[i];
-	return NULL;
+	while (slot && slot->id != id)
+		slot = slot->id_next;
+	return slot;
 }
 
 uint8_t *slots_memory(const struct mmu *mmu, umbra_gpa gpa, uint64_t *size, bool *writable)
@@ -271,48 +241,12 @@ static enum umbra_status check(const struct mmu *mmu, const struct umbra_slot *w
 	return UMBRA_OK;
 }
 
-static bool overlaps(const struct slots_view *view, const struct umbra_slot *wanted)
-{
-	uint64_t start = wanted->base.v >> UMBRA_PAGE_SHIFT;
-	uint64_t end = start + (wanted->size >> UMBRA_PAGE_SHIFT);
-
-	for (uint32_t i = 0; i < view->count; i++) {
-		const struct slot *slot = view->slot[i];
-
-		if (slot->id != wanted->id && slot->start.v < end && start < slot_end(slot))
-			return true;
-	}
-	return false;
-}
-
 /* Can the VM's roots map all of it, or need they not (F-30)? */
 static bool is_mappable(const struct mmu *mmu, const struct umbra_slot *wanted)
 {
 	const uint64_t last = (wanted->base.v + wanted->size - 1) >> UMBRA_PAGE_SHIFT;
 
 	return last < mmu->reach || wanted->flags & UMBRA_SLOT_UNMAPPABLE;
-}
-
-/* The view with @old taken out and @fresh put in; either may be NULL. */
-static struct slots_view *view_with(struct mmu *mmu, const struct slot *old, struct slot *fresh)
-{
-	const struct slots_view *now = mmu->slots.view;
-	struct slots_view *view = view_new(mmu, now->count - !!old + !!fresh);
-	uint32_t to = 0;
-
-	if (!view)
-		return NULL;
-	for (uint32_t i = 0; i < now->count; i++) {
-		if (fresh && fresh->start.v < now->slot[i]->start.v) {
-			view->slot[to++] = fresh;
-			fresh = NULL;
-		}
-		if (now->slot[i] != old)
-			view->slot[to++] = now->slot[i];
-	}
-	if (fresh)
-		view->slot[to++] = fresh;
-	return view;
 }
 
 enum umbra_status slots_prepare(struct mmu *mmu, const struct umbra_slot *wanted,
@@ -336,7 +270,8 @@ enum umbra_status slots_prepare(struct mmu *mmu, const struct umbra_slot *wanted
 		if (is_watched(old))
 			return UMBRA_EINVAL;
 	}
-	if (wanted->size && overlaps(mmu->slots.view, wanted))
+	if (wanted->size && view_overlaps(mmu->slots.view, wanted->base.v >> UMBRA_PAGE_SHIFT,
+					  wanted->size >> UMBRA_PAGE_SHIFT, old))
 		return UMBRA_EEXIST;
 	if (wanted->size && !is_mappable(mmu, wanted))
 		return UMBRA_EUNMAPPABLE;
@@ -345,8 +280,7 @@ enum umbra_status slots_prepare(struct mmu *mmu, const struct umbra_slot *wanted
 		if (!plan->fresh)
 			return UMBRA_ENOMEM;
 	}
-	plan->view = view_with(mmu, old, plan->fresh);
-	if (!plan->view) {
+	if (!view_change(mmu, mmu->slots.view, old, plan->fresh, &plan->views)) {
 		if (plan->fresh)
 			slot_free(mmu, plan->fresh);
 		plan->fresh = NULL;
@@ -357,19 +291,37 @@ enum umbra_status slots_prepare(struct mmu *mmu, const struct umbra_slot *wanted
 	return UMBRA_OK;
 }
 
+static void swap_ids(struct mmu *mmu, struct slot *old, struct slot *fresh)
+{
+	struct slot **link;
+
+	if (old) {
+		for (link = bucket(mmu, old->id); *link != old; link = &(*link)->id_next)
+			;
+		*link = old->id_next;
+	}
+	if (fresh) {
+		link = bucket(mmu, fresh->id);
+		fresh->id_next = *link;
+		*link = fresh;
+	}
+}
+
 void slots_commit(struct mmu *mmu, struct slots_plan *plan)
 {
-	plan->before = mmu->slots.view;
-	mmu->slots.bytes += plan->view->bytes + (plan->fresh ? slot_bytes(plan->fresh) : 0);
-	mmu->slots.bytes -= plan->before->bytes + (plan->old ? slot_bytes(plan->old) : 0);
-	__atomic_store_n(&mmu->slots.view, plan->view, __ATOMIC_RELEASE);
+	const struct view_change *views = &plan->views;
+
+	mmu->slots.bytes += views->after->bytes + (plan->fresh ? slot_bytes(plan->fresh) : 0);
+	mmu->slots.bytes -= views->before->bytes + (plan->old ? slot_bytes(plan->old) : 0);
+	swap_ids(mmu, plan->old, plan->fresh);
+	__atomic_store_n(&mmu->slots.view, views->after, __ATOMIC_RELEASE);
 	__atomic_fetch_add(&mmu->slots.generation, 1, __ATOMIC_RELEASE);
 }
 
 void slots_release(struct mmu *mmu, struct slots_plan *plan)
 {
 	umbra_host_barrier(mmu->host);
-	umbra_host_free(mmu->host, plan->before, plan->before->bytes);
+	view_release(mmu, &plan->views);
 	if (plan->old)
 		slot_free(mmu, plan->old);
 }

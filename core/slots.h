@@ -2,19 +2,21 @@
 /*
  * slots.h - which guest-physical memory there is (layer 3).
  *
- * Slots are looked up in an immutable sorted view that is replaced whole, so
- * that a fault may look while a slot is being added.
+ * Slots are looked up in a sorted view that is replaced, never changed, so that a fault
+ * may look while a slot is being added.
  */
 #ifndef CORE_SLOTS_H
 #define CORE_SLOTS_H
 
 #include "core/chain.h"
+#include "core/view.h"
 #include "umbra/umbra.h"
 
 struct mmu;
 
 struct slot {
 	uint32_t id, flags;
+	struct slot *id_next;
 	umbra_gfn start;
 	uint64_t pages;
 	umbra_hva hva;
@@ -27,15 +29,12 @@ struct slot {
 	uint16_t *tracked;
 };
 
-/** struct slots_view - sorted by start; never changes once it can be seen. */
-struct slots_view {
-	uint32_t count;
-	size_t bytes;
-	struct slot *slot[];
-};
+/** Slots that share a bucket have ids alike modulo this (power of two). */
+#define SLOTS_BUCKETS 2048
 
 struct slots {
-	struct slots_view *view; /* by start */
+	struct view *view; /* by start */
+	struct slot *by_id[SLOTS_BUCKETS]; /* chained by id_next */
 	/** Stepped by each change; a fault that saw another one retries. */
 	uint64_t generation;
 	uint64_t bytes; /* of all metadata */
@@ -44,8 +43,10 @@ struct slots {
 enum umbra_status slots_init(struct mmu *mmu);
 void slots_destroy(struct mmu *mmu);
 
-/** slots_find - the slot that holds @gfn, or NULL. @hint: in/out, a slot to try first. */
+/** slots_find - the slot that holds @gfn, or NULL. Quick where the last search of any vCPU
+ * ended, else a binary search. */
 struct slot *slots_find(const struct mmu *mmu, umbra_gfn gfn);
+/** slots_by_id - under the slots lock. */
 struct slot *slots_by_id(const struct mmu *mmu, uint32_t id);
 
 /** What a slot change means for the tables. */
@@ -61,7 +62,7 @@ enum slots_change {
  */
 struct slots_plan {
 	enum slots_change change;
-	struct slots_view *view, *before;
+	struct view_change views;
 	struct slot *old, *fresh;
 };
 enum umbra_status slots_prepare(struct mmu *mmu, const struct umbra_slot *wanted,

@@ -403,10 +403,10 @@ static void i12_writable_state(void **unused)
 		entry = entry_of(&kit, 8 * PAGE);
 		planted(&kit, entry, *entry & ~layout->host_writable, "I-12");
 		planted(&kit, entry, *entry & ~layout->mmu_writable, "I-12");
-		kit.vm->mmu.slots.view->slot[0]->flags = UMBRA_SLOT_READONLY;
+		slots_by_id(&kit.vm->mmu, 0)->flags = UMBRA_SLOT_READONLY;
 		/* Under shadow paging A and D of tables are then not looked at. */
 		found_only(&kit, "I-12");
-		kit.vm->mmu.slots.view->slot[0]->flags = 0;
+		slots_by_id(&kit.vm->mmu, 0)->flags = 0;
 		assert_clean(&kit);
 		kit_close(&kit);
 	}

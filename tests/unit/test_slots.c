@@ -4,7 +4,7 @@
  *
  * The errors of M-4 one by one, each on a VM that must be unchanged afterwards;
  * creating, moving, deleting; lookup in a thousand slots against a linear
- * search; the largest level at which a frame may be mapped (S-70).
+ * search; random changes, also without memory; the largest level at which a frame may be mapped (S-70).
  */
 #include "tests/unit/guest.h"
 
@@ -14,7 +14,7 @@
 
 /* What umbra_slot_set may not touch when it fails. */
 struct before {
-	struct slots_view *view;
+	const struct view *view;
 	uint64_t generation;
 	struct umbra_stats stats;
 	uint64_t live;
@@ -186,7 +186,7 @@ static void create_move_delete(void **unused)
 					  (const uint32_t[]){5, 4, 3, 7, UMBRA_SLOT_ID_MAX}[i], 0,
 					  0, 0, 0),
 				 UMBRA_OK);
-	assert_int_equal(mmu->slots.view->count, 0);
+	assert_int_equal(mmu->slots.view->slot_count, 0);
 	assert_int_equal(kit_stats(&kit).metadata_bytes, empty);
 	kit_close(&kit);
 }
@@ -237,6 +237,67 @@ static void thousand_slots(void **unused)
 	for (unsigned phase = 0; phase < 3; phase++)
 		for (unsigned i = phase; i < count; i += 3)
 			assert_int_equal(kit_slot(&kit, made[i].id, 0, 0, 0, 0), UMBRA_OK);
+	kit_close(&kit);
+}
+
+/* Ids of a few hundred slots on pages of their own: made, moved and deleted at random,
+ * now and then without memory for it. The view says what a plain array says. */
+static void random_changes(void **unused)
+{
+	enum { IDS = 600, PLACES = 1500, STEPS = 6000 };
+	static uint32_t at[IDS], by_place[PLACES]; /* places and ids, from 1 */
+	struct umbra_vm_config config = kit_config(UMBRA_PAGING_EPT);
+	uint64_t state = 0x5eed0007;
+	unsigned failed = 0, made = 0;
+	struct kit kit;
+
+	(void)unused;
+	print_message("# seed %#llx\n", (unsigned long long)state);
+	memset(at, 0, sizeof(at));
+	memset(by_place, 0, sizeof(by_place));
+	kit_host(&kit, 1);
+	kit_vm(&kit, &config);
+	for (unsigned step = 0; step < STEPS; step++) {
+		enum umbra_status status, want = UMBRA_OK;
+		uint32_t id, place;
+		bool there;
+
+		state = state * 6364136223846793005ull + 1442695040888963407ull;
+		id = (state >> 33) % IDS;
+		place = (state >> 45) % PLACES;
+		/* Grow for a while, then shrink. */
+		there = (state >> 20) % 8 < (step < STEPS / 2 ? 7u : 2u);
+		if (!there && !at[id])
+			want = UMBRA_EINVAL;
+		else if (there && by_place[place] && by_place[place] != id + 1)
+			want = UMBRA_EEXIST;
+		posix_fail(kit.host, (state >> 12) % 16, POSIX_FAIL_ALLOC, UMBRA_EFAULT);
+		status = kit_slot(&kit, id, there ? place * PAGE : 0, there ? PAGE : 0, 0, 0);
+		if (posix_failed(kit.host)) {
+			assert_int_equal(status, UMBRA_ENOMEM);
+			failed++;
+			continue;
+		}
+		posix_fail(kit.host, 0, 0, 0);
+		assert_int_equal(status, want);
+		if (status)
+			continue;
+		if (at[id])
+			by_place[at[id] - 1] = 0;
+		at[id] = there ? place + 1 : 0;
+		if (there)
+			by_place[place] = id + 1;
+		made += there;
+		for (unsigned i = 0; i < PLACES && step % 64 == 0; i++) {
+			const struct slot *slot = slots_find(&kit.vm->mmu, (umbra_gfn){i});
+
+			assert_int_equal(slot ? slot->id + 1 : 0, by_place[i]);
+		}
+		if (step % 256 == 0)
+			assert_clean(&kit);
+	}
+	posix_fail(kit.host, 0, 0, 0);
+	assert_true(failed > 100 && made > 1000);
 	kit_close(&kit);
 }
 
@@ -295,6 +356,7 @@ int main(void)
 		cmocka_unit_test(m4_errors),      cmocka_unit_test(m4_no_memory),
 		cmocka_unit_test(metadata),       cmocka_unit_test(create_move_delete),
 		cmocka_unit_test(thousand_slots), cmocka_unit_test(s70_level),
+		cmocka_unit_test(random_changes),
 	};
 
 	return cmocka_run_group_tests_name("slots", tests, NULL, NULL);
