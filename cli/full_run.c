@@ -81,8 +81,7 @@ static void run_cell(const struct full *f, unsigned number, const struct builtin
 
 static void work(const struct full *f, unsigned worker)
 {
-	const struct builtin_config high = {.cpu = f->cell[0].setup.lab.cpu, .high = true};
-	struct builtin *like = builtin_new(&high);
+	struct builtin *like = trial_like(&f->cell[0].setup);
 	unsigned i;
 
 	while ((i = atomic_fetch_add(&f->board->next, 1)) < f->mine_count) {

@@ -68,6 +68,7 @@ struct matrix {
 	struct row row[ROWS_MAX];
 	unsigned rows;
 	uint64_t sample, seed;
+	struct builtin *like;
 	atomic_uint next, done;
 };
 
@@ -89,6 +90,7 @@ static void *work(void *context)
 			.caching = row->caching,
 			.seed = m->seed + cell,
 			.sample = m->sample,
+			.like = m->like,
 		};
 		trial_builtin(&trial, cell % BUILTIN_MODES, &row->cell[cell % BUILTIN_MODES]);
 		atomic_fetch_add(&m->done, 1);
@@ -102,6 +104,7 @@ static void run(struct matrix *m, unsigned jobs)
 	pthread_t thread[JOBS_MAX];
 	unsigned started = 0;
 
+	m->like = trial_like(&m->row[0].setup);
 	while (started < jobs && !pthread_create(&thread[started], NULL, work, m))
 		started++;
 	if (!started)
@@ -114,6 +117,7 @@ static void run(struct matrix *m, unsigned jobs)
 	}
 	while (started)
 		pthread_join(thread[--started], NULL);
+	builtin_free(m->like);
 	out_progress_clear(&m->out);
 }
 

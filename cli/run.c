@@ -47,6 +47,7 @@ struct running {
 	const char *source;
 	struct out_table table;
 	/** Totals. */
+	struct builtin *like;
 	uint64_t trials, skipped, accesses, faults, differences, ns, shown;
 };
 
@@ -169,6 +170,7 @@ static enum cli_status trials(struct running *r, const struct guest *guest, unsi
 		.sample = r->sample,
 		.audit = r->audit,
 		.out = &r->out,
+		.like = r->like,
 	};
 	struct trial_result result;
 	char what[96];
@@ -223,12 +225,15 @@ static enum cli_status run_all(struct running *r, const struct guest *guest)
 		out_table_init(&r->table, &r->out,
 			       "config|guest|caching|accesses|#PF|MMIO|exits|emulated|tables|KiB|"
 			       "sizes|ns|differences");
+	if (!guest)
+		r->like = trial_like(&r->setup[0]);
 	for (unsigned i = 0; i < r->setup_count && status == CLI_OK; i++) {
 		for (unsigned caching = 0; caching < 2 && status == CLI_OK; caching++) {
 			if (r->caching >> caching & 1)
 				status = trials(r, guest, i, caching);
 		}
 	}
+	builtin_free(r->like);
 	if (status == CLI_OK)
 		print_total(r);
 	else

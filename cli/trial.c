@@ -98,6 +98,13 @@ static void run_builtin(const struct trial *trial, const struct builtin *builtin
 	lab_free(lab);
 }
 
+struct builtin *trial_like(const struct setup *setup)
+{
+	const struct builtin_config high = {.cpu = setup->lab.cpu, .high = true};
+
+	return builtin_new(&high);
+}
+
 void trial_builtin(const struct trial *trial, enum builtin_mode mode, struct trial_result *result)
 {
 	const struct builtin_config guest = {

@@ -48,6 +48,10 @@ struct trial {
 	const struct l1_config *l1;
 };
 
+/** trial_like - the guest whose memory others begin with; builtin_free() it. NULL: no memory,
+ * which costs time only. */
+struct builtin *trial_like(const struct setup *setup);
+
 struct trial_result {
 	/** Why it could not be; empty if it was. */
 	char skipped[256];

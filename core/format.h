@@ -92,6 +92,14 @@ struct format_level {
 	bool grants_all;
 };
 
+/**
+ * enum format_marks - where A and D are. What marks an entry of one format does not change
+ * what another format of the same kind makes of these bytes. With other kinds it may: bits
+ * 5 and 6 are reserved in an upper entry of EPT, and those of an odd 4-byte entry are
+ * address bits of an 8-byte one.
+ */
+enum format_marks { FORMAT_MARKS_32, FORMAT_MARKS_64, FORMAT_MARKS_EPT };
+
 /** struct format - one paging format. Bit numbers are after rights_shift. */
 struct format {
 	const char *name;
@@ -181,5 +189,11 @@ extern const struct format_width format_widths[FORMAT_WIDTH_ROWS];
 /** format_width - the row of @format (NULL: no paging) under @flags (MODE_*). NULL: the format
  * is none of format_all[]. For set-up: it searches. */
 const struct format_width *format_width(const struct format *format, uint32_t flags);
+static inline enum format_marks format_marks(const struct format *format)
+{
+	if (format->family == FORMAT_EPT)
+		return FORMAT_MARKS_EPT;
+	return format->entry_bytes == 4 ? FORMAT_MARKS_32 : FORMAT_MARKS_64;
+}
 
 #endif

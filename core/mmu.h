@@ -33,6 +33,8 @@ struct mmu {
 	/** Guest tables are mirrored: under shadow paging, or L1's EPT or NPT for L2. Slots
 	 * have reverse maps. */
 	bool mirrors;
+	/** Set of 1 << enum format_marks: kinds of guest tables ever mirrored. */
+	uint8_t mirrored_marks;
 	/** Some frame is or was tracked (umbra_vm_track). */
 	bool tracking;
 	/** Do not fill neighbours of a fault. */

@@ -247,6 +247,13 @@ bool pages_is_mirrored(struct mmu *mmu, umbra_gfn gfn)
 	return false;
 }
 
+/* Before anything is read of the table: who marks it after that sees the note. */
+static void note_marks(struct mmu *mmu, enum format_marks marks)
+{
+	if (!(mmu->mirrored_marks >> marks & 1))
+		__atomic_fetch_or(&mmu->mirrored_marks, 1u << marks, __ATOMIC_SEQ_CST);
+}
+
 struct page *pages_new(struct mmu *mmu, struct reserve *reserve, umbra_hpa table, umbra_gfn gfn,
 		       union role role, bool hash)
 {
@@ -277,6 +284,8 @@ struct page *pages_new(struct mmu *mmu, struct reserve *reserve, umbra_hpa table
 		pages->oldest = page;
 	pages->newest = page;
 	pages->count++;
+	if (hash && role.guest != ROLE_GUEST_NONE)
+		note_marks(mmu, format_marks(roles_format(role)));
 	if (hash) {
 		struct page **bucket = bucket_of(mmu, gfn);
 

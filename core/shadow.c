@@ -325,6 +325,24 @@ unsigned shadow_written(struct edit *edit, umbra_gpa gpa, unsigned length)
 	return zapped;
 }
 
+void shadow_marked(struct edit *edit, umbra_gpa gpa, const struct format *format)
+{
+	struct mmu *mmu = edit->mmu;
+	umbra_gfn gfn = {gpa.v >> UMBRA_PAGE_SHIFT};
+	const unsigned offset = gpa.v & (UMBRA_PAGE_SIZE - 1);
+
+	for (struct page *page = pages_bucket(mmu, gfn); page; page = page->hash_next) {
+		unsigned first, count;
+
+		roles_entries(page->role, offset, format->entry_bytes, &first, &count);
+		if (page->gfn != gfn.v || !count ||
+		    format_marks(roles_format(page->role)) == format_marks(format))
+			continue;
+		for (unsigned i = 0; i < count; i++)
+			table_clear(edit, (struct table_at){page, first + i});
+	}
+}
+
 unsigned shadow_unprotect(struct edit *edit, umbra_gfn gfn)
 {
 	struct page *page = pages_bucket(edit->mmu, gfn);

@@ -35,6 +35,10 @@ enum umbra_verdict shadow_map(struct fault *fault);
  */
 unsigned shadow_written(struct edit *edit, umbra_gpa gpa, unsigned length);
 
+/** shadow_marked - A or D was set in an entry of @format at @gpa by a walk of Umbra's: mirrors
+ * in which it means something else lose what they made of it. */
+void shadow_marked(struct edit *edit, umbra_gpa gpa, const struct format *format);
+
 /** shadow_unprotect - zap every mirror of @gfn, so that the guest may write it (S-44).
  * Returns how many there were. */
 unsigned shadow_unprotect(struct edit *edit, umbra_gfn gfn);

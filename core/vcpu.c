@@ -13,6 +13,7 @@
 #include "core/fault.h"
 #include "core/mem.h"
 #include "core/nested.h"
+#include "core/shadow.h"
 #include "core/sync.h"
 
 static bool find_memory(struct memory *memory, uint64_t address)
@@ -30,6 +31,25 @@ static bool find_memory(struct memory *memory, uint64_t address)
 	memory->bytes = bytes;
 	memory->writable = writable;
 	return true;
+}
+
+/* A store that no write protection sees. Hardware's own goes through tables of ours; there
+ * a mirrored page is write protected, or its mirrors are known to lag. */
+static void tell_mirrors(struct memory *memory, uint64_t address, const struct format *format)
+{
+	struct umbra_vm *vm = ((struct umbra_vcpu *)memory->context)->vm;
+	struct mmu *mmu = &vm->mmu;
+	struct edit edit = {.mmu = mmu};
+
+	if (!(__atomic_load_n(&mmu->mirrored_marks, __ATOMIC_SEQ_CST) &
+	      ~(1u << format_marks(format))))
+		return;
+	umbra_host_lock(mmu->host, UMBRA_LOCK_MMU, true);
+	shadow_marked(&edit, (umbra_gpa){address}, format);
+	tlb_commit(mmu, &edit.tlb);
+	if (edit.reload)
+		vm_reload(vm);
+	umbra_host_unlock(mmu->host, UMBRA_LOCK_MMU, true);
 }
 
 void vcpu_renew_window(struct umbra_vcpu *vcpu)
@@ -100,6 +120,7 @@ enum umbra_status umbra_vcpu_create(struct umbra_vm *vm, const struct umbra_cpu 
 	new->vm = vm;
 	new->cpu = *cpu;
 	new->memory.find = find_memory;
+	new->memory.marked = tell_mirrors;
 	new->memory.context = new;
 	new->l1.space.memory = new->l2.space.memory = new->nested_space.memory = &new->memory;
 	new->guest = &new->l1;

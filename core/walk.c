@@ -424,6 +424,8 @@ static unsigned mark(const struct space *space, uint64_t address, unsigned acces
 				    out->entry[level] | bits))
 			return WALK_RESTART;
 		out->entry[level] |= bits;
+		if (space->memory->marked)
+			space->memory->marked(space->memory, out->entry_final[level], mode->format);
 		if (unlikely(space->log) && bits & at_level->dirty)
 			space->log->dirtied(space->log, address);
 	}

@@ -27,6 +27,8 @@ struct memory {
 	 * the window is then unchanged. Never fails for lack of memory.
 	 */
 	bool (*find)(struct memory *memory, uint64_t address);
+	/** A or D was set in an entry of @format at @address. NULL: nobody cares. */
+	void (*marked)(struct memory *memory, uint64_t address, const struct format *format);
 	void *context;
 };
 

@@ -10,11 +10,6 @@
  *                              offset^             offset^
  *   gpa     0 ......[ range 0 )......hole......[ range 1 )......
  *
- * A view is a second, private mapping of the file where the range starts at a
- * page of the file. In QEMU's ELF dumps it does not (the data follow the notes
- * at once), and no mapping can move bytes within a page: such a range is copied
- * into anonymous memory, all but its pages of zeros. Raw images are never copied.
- *
  * Mappings share the fate of the file: if another process truncates it while it
  * is open, reading beyond its new end raises SIGBUS.
  */
@@ -72,8 +67,7 @@ bool parts_fail(struct image *image, uint64_t offset, const char *format, ...)
 	return false;
 }
 
-__attribute__((format(printf, 3, 4))) static void image_say(char *error, size_t size,
-							    const char *format, ...)
+void parts_say(char *error, size_t size, const char *format, ...)
 {
 	va_list args;
 
@@ -202,11 +196,12 @@ static struct image *image_new(const char *path, char *error, size_t error_size)
 	if (image)
 		image->path = strdup(path);
 	if (!image || !image->path) {
-		image_say(error, error_size, "%s: no memory to open it", path);
+		parts_say(error, error_size, "%s: no memory to open it", path);
 		free(image);
 		return NULL;
 	}
 	image->fd = -1;
+	pthread_mutex_init(&image->viewing, NULL);
 	image->error = error;
 	image->error_size = error_size;
 	return image;
@@ -215,7 +210,7 @@ static struct image *image_new(const char *path, char *error, size_t error_size)
 /** Read headers; the image, or NULL after closing it. */
 static struct image *image_finish(struct image *image, enum image_format format)
 {
-	if (!image_read(image, format)) {
+	if (!image_read(image, format) || !views_new(image)) {
 		image_close(image);
 		return NULL;
 	}
@@ -288,6 +283,8 @@ void image_close(struct image *image)
 			munmap((void *)image->bytes, (size_t)image->size);
 		close(image->fd);
 	}
+	views_free(image);
+	pthread_mutex_destroy(&image->viewing);
 	free(image->ranges);
 	free(image->cpus);
 	free(image->path);
@@ -332,54 +329,4 @@ const void *image_at(const struct image *image, umbra_gpa gpa, size_t len)
 	if (len > range->size - skip)
 		return NULL;
 	return image->bytes + range->offset + skip;
-}
-
-/* ---- views ---- */
-
-/** Copy the pages that are not zero; the target is zero. */
-static void image_copy(uint8_t *to, const uint8_t *from, uint64_t size)
-{
-	static const uint8_t zeros[UMBRA_PAGE_SIZE];
-
-	for (uint64_t at = 0; at < size; at += UMBRA_PAGE_SIZE) {
-		if (memcmp(from + at, zeros, UMBRA_PAGE_SIZE) != 0)
-			memcpy(to + at, from + at, UMBRA_PAGE_SIZE);
-	}
-}
-
-void *image_map(const struct image *image, unsigned index, char *error, size_t error_size)
-{
-	const struct image_range *range = image_range(image, index);
-	const int flags = MAP_PRIVATE | MAP_NORESERVE, rights = PROT_READ | PROT_WRITE;
-	bool direct;
-	void *view;
-
-	if (!range) {
-		image_say(error, error_size, "%s: range %u, expected a number below %u",
-			  image->path, index, image->range_count);
-		return NULL;
-	}
-	direct = image->fd >= 0 && range->offset % (uint64_t)sysconf(_SC_PAGESIZE) == 0;
-	if (direct)
-		view = mmap(NULL, (size_t)range->size, rights, flags, image->fd,
-			    (off_t)range->offset);
-	else
-		view = mmap(NULL, (size_t)range->size, rights, flags | MAP_ANONYMOUS, -1, 0);
-	if (view == MAP_FAILED) {
-		image_say(error, error_size, "%s: offset 0x%llx: cannot map %llu bytes: %s",
-			  image->path, (unsigned long long)range->offset,
-			  (unsigned long long)range->size, strerror(errno));
-		return NULL;
-	}
-	if (!direct)
-		image_copy(view, image->bytes + range->offset, range->size);
-	return view;
-}
-
-void image_unmap(const struct image *image, unsigned index, void *view)
-{
-	const struct image_range *range = image_range(image, index);
-
-	if (range && view)
-		munmap(view, (size_t)range->size);
 }

@@ -74,12 +74,13 @@ const struct image_cpu *image_cpu(const struct image *image, unsigned index);
 
 /**
  * image_map - a fresh private copy-on-write view of range @index, page aligned.
- * Each call gives another view, so that two machines can run on one image. NULL
- * and @error on failure. image_unmap ends it, before image_close.
+ * Callers at the same time get different views, so that two machines can run on one
+ * image. NULL and @error on failure. image_unmap gives it back, before image_close.
  *
- * Costs nothing where range.offset is a multiple of the page size. Where it is
- * not, as in QEMU's ELF dumps, the pages that are not all zeros are copied. To
- * look without writing use image_at, which never copies.
+ * Costs nothing where range.offset is a multiple of the page size. Where it is not, as
+ * in QEMU's ELF dumps, the first call copies all pages but those of zeros. A view that
+ * somebody else had before costs a copy of the pages that were written. To look without
+ * writing use image_at, which never copies.
  */
 void *image_map(const struct image *image, unsigned index, char *error, size_t error_size);
 void image_unmap(const struct image *image, unsigned index, void *view);

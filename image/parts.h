@@ -9,6 +9,8 @@
 #ifndef IMAGE_PARTS_H
 #define IMAGE_PARTS_H
 
+#include <pthread.h>
+
 #include "image/image.h"
 
 /** Physical addresses have at most 52 bits (SDM 3A 4.1.4, APM 2 5.1). */
@@ -23,6 +25,9 @@ struct image {
 	int fd;
 	struct image_range *ranges;
 	unsigned range_count;
+	/** Of each range (views.c), under @viewing. */
+	struct image_views *views;
+	pthread_mutex_t viewing;
 	struct image_cpu *cpus;
 	unsigned cpu_count;
 	/** Where errors of the opening go. */
@@ -35,6 +40,14 @@ struct image {
  */
 bool parts_fail(struct image *image, uint64_t offset, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
+
+/** parts_say - write a message to @error, which may be NULL. */
+void parts_say(char *error, size_t size, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/** views_new, views_free - of an image whose ranges are known; false after parts_fail. */
+bool views_new(struct image *image);
+void views_free(struct image *image);
 
 /** parts_inside - whether [offset, offset + size) lies in the file. */
 static inline bool parts_inside(const struct image *image, uint64_t offset, uint64_t size)

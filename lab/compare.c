@@ -14,13 +14,13 @@
  * was never copied), so that a gigabyte of untouched memory costs nothing.
  * Without pagemap all of it is compared.
  */
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "image/pagemap.h"
 #include "lab/parts.h"
 #include "lab/scan.h"
 
@@ -312,32 +312,6 @@ uint64_t lab_audit(struct lab *lab)
 
 /* ---- memory ---- */
 
-/* Which pages of a private mapping have been copied? */
-struct pagemap {
-	int fd;
-};
-
-#define PAGEMAP_BATCH 512
-#define PAGEMAP_PRESENT (1ull << 63)
-#define PAGEMAP_SWAPPED (1ull << 62)
-#define PAGEMAP_FILE (1ull << 61)
-
-/* Bits: 1 = the page at @at + n*4096 may have been written. All, if unknown. */
-static void written(const struct pagemap *map, const uint8_t *at, unsigned count, bool *to)
-{
-	uint64_t entry[PAGEMAP_BATCH];
-	off_t offset = (off_t)((uintptr_t)at / UMBRA_PAGE_SIZE * sizeof(*entry));
-	ssize_t want = (ssize_t)(count * sizeof(*entry));
-	bool known = map->fd >= 0 && pread(map->fd, entry, (size_t)want, offset) == want;
-
-	for (unsigned i = 0; i < count; i++) {
-		bool own = known && !(entry[i] & PAGEMAP_SWAPPED) &&
-			   (!(entry[i] & PAGEMAP_PRESENT) || entry[i] & PAGEMAP_FILE);
-
-		to[i] |= !own;
-	}
-}
-
 static uint64_t compare_page(struct lab *lab, const struct tables *tables, unsigned index,
 			     uint64_t page)
 {
@@ -369,7 +343,7 @@ static uint64_t compare_page(struct lab *lab, const struct tables *tables, unsig
 uint64_t lab_compare_memory(struct lab *lab)
 {
 	const bool marks = may_mark(lab);
-	struct pagemap map = {.fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC)};
+	const int map = pagemap_open();
 	struct tables tables = {.lab = lab};
 	uint64_t count = 0;
 
@@ -384,8 +358,8 @@ uint64_t lab_compare_memory(struct lab *lab)
 								  : PAGEMAP_BATCH;
 			bool look[PAGEMAP_BATCH] = {false};
 
-			written(&map, (uint8_t *)m->bare + page * UMBRA_PAGE_SIZE, n, look);
-			written(&map, (uint8_t *)m->umbra + page * UMBRA_PAGE_SIZE, n, look);
+			pagemap_own(map, (uint8_t *)m->bare + page * UMBRA_PAGE_SIZE, n, look);
+			pagemap_own(map, (uint8_t *)m->umbra + page * UMBRA_PAGE_SIZE, n, look);
 			for (unsigned k = 0; k < n; k++)
 				if (look[k])
 					count += compare_page(lab, marks ? &tables : NULL, i,
@@ -393,8 +367,8 @@ uint64_t lab_compare_memory(struct lab *lab)
 		}
 	}
 	forget_tables(&tables);
-	if (map.fd >= 0)
-		close(map.fd);
+	if (map >= 0)
+		close(map);
 	return count;
 }
 

@@ -97,6 +97,19 @@ struct test_lab {
 	unsigned shown;
 };
 
+/** test_like - a guest for others to share the contents of memory with (it has all memories). */
+static inline const struct builtin *test_like(void)
+{
+	static struct builtin *like;
+	const struct builtin_config config = {
+		.mode = BUILTIN_UNPAGED, .cpu = test_cpu(UMBRA_VENDOR_INTEL), .high = true};
+
+	if (!like)
+		like = builtin_new(&config);
+	assert_non_null(like);
+	return like;
+}
+
 /** test_open - a lab with the built-in guest of @mode; fails the test if it cannot be. */
 static inline void test_open(struct test_lab *t, const struct lab_config *config,
 			     enum builtin_mode mode)
@@ -105,6 +118,7 @@ static inline void test_open(struct test_lab *t, const struct lab_config *config
 		.mode = mode,
 		.cpu = lab_guest_cpu(config),
 		.high = config->paging != UMBRA_PAGING_NPT || config->levels > 3,
+		.like = test_like(),
 	};
 	const struct lab_memory *memory;
 	char error[256] = "";

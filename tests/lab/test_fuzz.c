@@ -37,11 +37,11 @@ static struct lab_config config_of(unsigned index)
 	};
 }
 
-static bool small(void)
+static bool scale_is(const char *name)
 {
 	const char *scale = getenv("UMBRA_TEST_SCALE");
 
-	return scale && !strcmp(scale, "small");
+	return scale && !strcmp(scale, name);
 }
 
 static void check(const struct fuzz_result *result)
@@ -54,7 +54,7 @@ static void check(const struct fuzz_result *result)
 static void run_random(void **state)
 {
 	const struct fuzz_limits limits = {.audit_every = 1};
-	const unsigned programs = small() ? 16 : 64;
+	const unsigned programs = scale_is("small") ? 16 : 64;
 
 	(void)state;
 	for (unsigned i = 0; i < programs; i++) {
@@ -136,10 +136,12 @@ static void fail_each_of(unsigned which, bool nested, unsigned step)
 
 static void fail_each(void **state)
 {
+	const bool small = scale_is("small"), full = scale_is("full");
+
 	(void)state;
-	fail_each_of(0, false, small() ? 7 : 1);
-	fail_each_of(6, true, small() ? 29 : 7);
-	fail_each_of(7, true, small() ? 29 : 7);
+	fail_each_of(0, false, full ? 1 : small ? 17 : 3);
+	fail_each_of(6, true, full ? 1 : small ? 61 : 13);
+	fail_each_of(7, true, full ? 1 : small ? 61 : 13);
 }
 
 int main(void)

@@ -48,6 +48,7 @@ static void run(const struct place *place, enum builtin_mode mode, enum model_ca
 		.mode = mode,
 		.cpu = lab_guest_cpu(&config),
 		.high = l1_kind_high(place->kind) && config.levels != 3,
+		.like = test_like(),
 	};
 	struct builtin *builtin = builtin_new(&guest);
 	struct l1 *l1;

@@ -200,12 +200,57 @@ static void h132_invpcid(void **unused)
 	kit_close(&kit);
 }
 
+/*
+ * One page is page table of a PAE guest, and of a 32-bit guest on another vCPU. A of an odd
+ * 4-byte entry (H-33) is bit 37 of an 8-byte one: it leads to another frame from then on.
+ */
+static void h33_a_of_another_format(void **unused)
+{
+	const struct umbra_vm_config config = kit_config(UMBRA_PAGING_SHADOW);
+	const uint64_t before = 7ull << 32 | 0x6000, after = 0x27ull << 32 | 0x6000;
+	const struct umbra_regs pae = {
+		.cr0 = UMBRA_CR0_PE | UMBRA_CR0_PG, .cr3 = 0x1000, .cr4 = UMBRA_CR4_PAE};
+	const struct umbra_regs two = {.cr0 = UMBRA_CR0_PE | UMBRA_CR0_PG, .cr3 = 0x8000};
+	struct umbra_vcpu *first;
+	struct umbra_root root;
+	struct kit kit;
+
+	(void)unused;
+	kit_open(&kit, &config, 1);
+	assert_int_equal(kit_slot(&kit, 1, before, 4096, kit.hva.v + 0x20000, 0), UMBRA_OK);
+	assert_int_equal(kit_slot(&kit, 2, after, 4096, kit.hva.v + 0x30000, 0), UMBRA_OK);
+	put64(&kit, 0x1000, 0x2001);
+	put64(&kit, 0x2000, 0x5027);
+	put64(&kit, 0x5008, before | 0x27);
+	put32(&kit, 0x8000, 0x5027);
+	assert_int_equal(umbra_vcpu_set_regs(kit.vcpu, &pae, true), UMBRA_OK);
+	resume(&kit, 0x1000, 0);
+	assert_int_equal(entry_pfn(&kit.vm->mmu.kind, look(&kit, 0x1000).entry).v,
+			 frame_of(0x20000));
+
+	first = kit.vcpu;
+	assert_int_equal(umbra_vcpu_create(kit.vm, &config.cpu, &kit.vcpu), UMBRA_OK);
+	assert_int_equal(umbra_vcpu_set_regs(kit.vcpu, &two, false), UMBRA_OK);
+	resume(&kit, 0x3000, 0);
+	assert_int_equal(get64(&kit, 0x5008), after | 0x27);
+
+	umbra_vcpu_destroy(kit.vcpu);
+	kit.vcpu = first;
+	umbra_vcpu_invlpg(kit.vcpu, (umbra_gva){0x1000});
+	assert_int_equal(umbra_vcpu_load(kit.vcpu, &root), UMBRA_OK);
+	assert_false(look(&kit, 0x1000).leaf);
+	resume(&kit, 0x1000, 0);
+	assert_int_equal(entry_pfn(&kit.vm->mmu.kind, look(&kit, 0x1000).entry).v,
+			 frame_of(0x30000));
+	kit_close(&kit);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(h13_cr4_bits),           cmocka_unit_test(h14_efer_and_cr3),
 		cmocka_unit_test(g49_hardware_registers), cmocka_unit_test(h91_nested_host),
-		cmocka_unit_test(h132_invpcid),
+		cmocka_unit_test(h132_invpcid),           cmocka_unit_test(h33_a_of_another_format),
 	};
 
 	return cmocka_run_group_tests_name("vcpu", tests, NULL, NULL);
