@@ -36,6 +36,9 @@ int bench_walk_stream(void (*emit)(const struct bench_result *, void *), void *a
 /** bench_tdp - first touch of a guest page under EPT; see tdp.c. As bench_walk. */
 int bench_tdp(void (*emit)(const struct bench_result *, void *), void *arg, double seconds);
 
+/** bench_prefault - pages mapped in bulk before they are touched; see prefault.c. As bench_walk. */
+int bench_prefault(void (*emit)(const struct bench_result *, void *), void *arg, double seconds);
+
 /** bench_shadow - the usual events of shadow paging; see shadow.c. As bench_walk. */
 int bench_shadow(void (*emit)(const struct bench_result *, void *), void *arg, double seconds);
 

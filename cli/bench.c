@@ -22,8 +22,9 @@ struct group {
 
 static const struct group groups[] = {
 	{"walk", true, bench_walk},     {"walk-stream", false, bench_walk_stream},
-	{"tdp", true, bench_tdp},       {"shadow", true, bench_shadow},
-	{"nested", true, bench_nested}, {"slots", true, bench_slots},
+	{"tdp", true, bench_tdp},       {"prefault", true, bench_prefault},
+	{"shadow", true, bench_shadow}, {"nested", true, bench_nested},
+	{"slots", true, bench_slots},
 };
 #define GROUPS (sizeof(groups) / sizeof(groups[0]))
 
@@ -68,7 +69,7 @@ static enum cli_status check_names(const struct args_spec *spec)
 		if (!known)
 			return cli_error(CLI_USAGE,
 					 "bench: no benchmark '%s'; there are: walk, walk-stream, "
-					 "tdp, shadow, nested, slots",
+					 "tdp, prefault, shadow, nested, slots",
 					 spec->rest[i]);
 	}
 	return CLI_OK;
@@ -94,7 +95,8 @@ int cmd_bench(int argc, char **argv)
 		.summary = "Time operations against a reference in the same run.",
 		.details =
 			"NAME is walk, walk-stream (walks that do not wait for each other), tdp\n"
-			"(first touch of a page), shadow (first touch, INVLPG, MOV CR3, sync),\n"
+			"(first touch of a page), prefault (pages mapped in bulk, against\n"
+			"touching each), shadow (first touch, INVLPG, MOV CR3, sync),\n"
 			"nested (first touch, VMRUN and VM entry, INVEPT, of guests that are\n"
 			"hypervisors) or slots (looking up and changing up to 32,764 of them);\n"
 			"without one, all but walk-stream run. Each figure is the\n"

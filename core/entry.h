@@ -133,6 +133,11 @@ static inline umbra_pfn entry_pfn(const struct entry_kind *kind, uint64_t entry)
 {
 	return (umbra_pfn){(entry & kind->address) >> UMBRA_PAGE_SHIFT};
 }
+/** entry_with_pfn - a leaf of 4K like @entry, of another frame. */
+static inline uint64_t entry_with_pfn(const struct entry_kind *kind, uint64_t entry, umbra_pfn pfn)
+{
+	return (entry & ~kind->address) | (pfn.v << UMBRA_PAGE_SHIFT & kind->address);
+}
 static inline umbra_hpa entry_table(const struct entry_kind *kind, uint64_t entry)
 {
 	return (umbra_hpa){entry & kind->address};

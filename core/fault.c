@@ -21,7 +21,7 @@
 #include "core/sync.h"
 #include "core/tdp.h"
 
-static enum umbra_status prepare(struct fault *fault)
+enum umbra_status fault_prepare(struct fault *fault)
 {
 	enum umbra_status status = table_make_room(fault->mmu);
 
@@ -49,6 +49,21 @@ static bool find_slot(struct fault *fault)
 	return true;
 }
 
+unsigned fault_goal(const struct fault *fault, unsigned level)
+{
+	if (level > fault->mmu->page_level)
+		level = fault->mmu->page_level;
+	if (level > fault->pin.level)
+		level = fault->pin.level;
+	if (level > 1) {
+		unsigned fits = slot_level(fault->slot, fault->gfn);
+
+		if (level > fits)
+			level = fits;
+	}
+	return level;
+}
+
 /* Pin stage. True: go on; false: @status or the verdict is there. */
 static bool pin(struct fault *fault, unsigned level, enum umbra_status *status)
 {
@@ -69,23 +84,13 @@ static bool pin(struct fault *fault, unsigned level, enum umbra_status *status)
 		*status = result;
 		return false;
 	}
-	if (level > mmu->page_level)
-		level = mmu->page_level;
-	if (level > fault->pin.level)
-		level = fault->pin.level;
-	if (level > 1) {
-		unsigned fits = slot_level(fault->slot, fault->gfn);
-
-		if (level > fits)
-			level = fits;
-	}
-	fault->goal = level;
+	fault->goal = fault_goal(fault, level);
 	if (fault->space)
 		prefetch_find(fault);
 	return true;
 }
 
-static bool slots_changed(const struct fault *fault)
+bool fault_slots_changed(const struct fault *fault)
 {
 	return fault->generation !=
 	       __atomic_load_n(&fault->mmu->slots.generation, __ATOMIC_ACQUIRE);
@@ -113,7 +118,7 @@ static enum umbra_status run(struct fault *fault, unsigned level, bool exclusive
 	if (find_slot(fault) && pin(fault, level, &status)) {
 		umbra_host_lock(mmu->host, UMBRA_LOCK_MMU, exclusive);
 		/* A root that was zapped meanwhile is to be replaced first. */
-		if (slots_changed(fault) || page_is_obsolete(mmu, fault->root))
+		if (fault_slots_changed(fault) || page_is_obsolete(mmu, fault->root))
 			fault->verdict = UMBRA_RETRY;
 		else
 			fault->verdict = locked_stage(fault);
@@ -146,7 +151,7 @@ static enum umbra_verdict map_tdp(struct fault *fault)
 
 enum umbra_status fault_tdp(struct fault *fault)
 {
-	enum umbra_status status = prepare(fault);
+	enum umbra_status status = fault_prepare(fault);
 
 	if (status)
 		return status;
@@ -244,7 +249,7 @@ static enum umbra_verdict map_or_emulate(struct fault *fault)
 
 enum umbra_status fault_shadow(struct fault *fault)
 {
-	enum umbra_status status = prepare(fault);
+	enum umbra_status status = fault_prepare(fault);
 	unsigned level;
 
 	if (status)

@@ -38,6 +38,8 @@ struct fault {
 	uint64_t reach;
 	/** Set of enum umbra_access. */
 	unsigned access;
+	/** Nobody has accessed it yet (F-42). */
+	bool prefault;
 	/** Slots that the space's memory window is not older than; what is found in
 	 * others is not used. */
 	uint64_t generation;
@@ -81,6 +83,14 @@ struct fault {
  */
 /** fault_tdp - fault->address is guest-physical. */
 enum umbra_status fault_tdp(struct fault *fault);
+
+/* Stages, for who makes faults of his own (prefault.c). */
+/** fault_prepare - set aside what mapping takes. ENOMEM, ENOSPC. No lock is held. */
+enum umbra_status fault_prepare(struct fault *fault);
+/** fault_slots_changed - since fault->generation. */
+bool fault_slots_changed(const struct fault *fault);
+/** fault_goal - the level to map at, given slot, gfn and pin: at most @level. */
+unsigned fault_goal(const struct fault *fault, unsigned level);
 /** fault_shadow - fault->space translates it further, if it does. */
 enum umbra_status fault_shadow(struct fault *fault);
 

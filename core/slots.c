@@ -141,6 +141,13 @@ static struct slot **bucket(const struct mmu *mmu, uint32_t id)
 	return (struct slot **)&mmu->slots.by_id[id % SLOTS_BUCKETS];
 }
 
+bool slots_any(const struct mmu *mmu, umbra_gfn start, umbra_gfn end)
+{
+	const struct view *view = __atomic_load_n(&mmu->slots.view, __ATOMIC_ACQUIRE);
+
+	return start.v < end.v && view_overlaps(view, start.v, end.v - start.v, NULL);
+}
+
 struct slot *slots_by_id(const struct mmu *mmu, uint32_t id)
 {
 	struct slot *slot = *bucket(mmu, id);

@@ -46,6 +46,8 @@ void slots_destroy(struct mmu *mmu);
 /** slots_find - the slot that holds @gfn, or NULL. Quick where the last search of any vCPU
  * ended, else a binary search. */
 struct slot *slots_find(const struct mmu *mmu, umbra_gfn gfn);
+/** slots_any - is any slot in [start, end)? */
+bool slots_any(const struct mmu *mmu, umbra_gfn start, umbra_gfn end);
 /** slots_by_id - under the slots lock. */
 struct slot *slots_by_id(const struct mmu *mmu, uint32_t id);
 

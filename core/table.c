@@ -196,6 +196,32 @@ bool table_set(struct edit *edit, struct table_at at, uint64_t old, uint64_t new
 	return true;
 }
 
+static void trace_filled(struct mmu *mmu, struct table_at at, uint64_t leaf)
+{
+	mmu_trace(mmu, (struct umbra_trace){UMBRA_TRACE_SET_SPTE, table_location(at),
+					    table_empty(mmu, at.page), leaf, 1});
+}
+
+unsigned table_fill(struct edit *edit, struct table_at at, const uint64_t *leaves, unsigned count)
+{
+	struct mmu *mmu = edit->mmu;
+	uint64_t *entry = &page_entries(mmu, at.page)[at.index];
+	unsigned stored = 0;
+
+	MMU_BUG_ON(mmu, !mmu_page_is_tdp(mmu, at.page) || at.page->role.level != 1);
+	for (unsigned i = 0; i < count; i++) {
+		uint64_t old = table_empty(mmu, at.page);
+
+		if (!__atomic_compare_exchange_n(&entry[i], &old, leaves[i], false,
+						 __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+			continue;
+		if (!stored++ || mmu->trace)
+			trace_filled(mmu, (struct table_at){at.page, at.index + i}, leaves[i]);
+	}
+	mmu_count_locked(mmu, leaf_counter(mmu, 1), stored);
+	return stored;
+}
+
 bool table_link(struct edit *edit, struct table_at at, uint64_t empty, struct page *child)
 {
 	struct mmu *mmu = edit->mmu;

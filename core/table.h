@@ -55,6 +55,11 @@ uint64_t table_read(struct mmu *mmu, struct table_at at);
  * paging: clear first (S-7), so that the reverse map cannot go stale (O-5).
  */
 bool table_set(struct edit *edit, struct table_at at, uint64_t old, uint64_t new, uint64_t word);
+/**
+ * table_fill - @count leaves from @at on, in a table of TDP of level 1: each is stored if
+ * its place is empty. Returns how many were. Without a trace one event stands for all.
+ */
+unsigned table_fill(struct edit *edit, struct table_at at, const uint64_t *leaves, unsigned count);
 /** table_clear - make it empty, whatever it was. True if something was there. A direct
  * child that lost its last parent is zapped with it. */
 bool table_clear(struct edit *edit, struct table_at at);

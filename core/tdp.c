@@ -50,7 +50,7 @@ static uint64_t leaf_of(const struct fault *fault, const struct page *page)
 		.ad = page->role.ad_disabled ? ENTRY_AD_DISABLED : ENTRY_AD_ENABLED,
 		.host_writable = host,
 		.mmu_writable = writable,
-		.accessed = true,
+		.accessed = !fault->prefault,
 		.dirty = writable,
 	};
 
@@ -166,4 +166,106 @@ enum umbra_verdict tdp_map(struct fault *fault)
 
 	tlb_commit(fault->mmu, &edit.tlb);
 	return verdict;
+}
+
+/* ---- prefault ---- */
+
+/* Leaves for @pins, the first of which is of fault->gfn. */
+static void make_leaves(struct fault *fault, const struct page *page, const struct umbra_pin *pins,
+			unsigned count, uint64_t *leaves)
+{
+	const struct mmu *mmu = fault->mmu;
+	/* Else each frame must be asked for. */
+	const bool alike = !mmu->tracking && !mmu->mirrors;
+
+	for (unsigned i = 0; i < count; i++, fault->gfn.v++) {
+		fault->pin = pins[i];
+		if (alike && i && pins[i].writable == pins[i - 1].writable)
+			leaves[i] = entry_with_pfn(&mmu->kind, leaves[i - 1], pins[i].pfn);
+		else
+			leaves[i] = leaf_of(fault, page);
+	}
+	fault->gfn.v -= count;
+}
+
+/* One leaf, unless there is one. False: somebody else was quicker. */
+static bool fill_one(struct fault *fault, struct edit *edit, struct table_at at, uint64_t leaf)
+{
+	struct mmu *mmu = fault->mmu;
+	uint64_t old = table_read(mmu, at);
+
+	if (entry_is_present(&mmu->kind, old)) {
+		check_frame(fault, at, old);
+		return true;
+	}
+	if (entry_is_frozen(&mmu->kind, old) || !table_set(edit, at, old, leaf, 0))
+		return false;
+	fault->level = at.page->role.level;
+	mmu_count(&mmu->stats.pf_fixed, 1);
+	return true;
+}
+
+static uint64_t fill_table(struct fault *fault, struct edit *edit, struct table_at at,
+			   const struct umbra_pin *pins, unsigned count)
+{
+	const umbra_gfn first = fault->gfn;
+	uint64_t leaves[TDP_FILL];
+	unsigned stored, i = 0;
+
+	make_leaves(fault, at.page, pins, count, leaves);
+	stored = table_fill(edit, at, leaves, count);
+	mmu_count(&fault->mmu->stats.pf_fixed, stored);
+	if (stored == count)
+		return count;
+	/* Some were there, or are something else than leaves. */
+	for (; i < count; i++, at.index++) {
+		fault->gfn.v = first.v + i;
+		fault->pin = pins[i];
+		if (!fill_one(fault, edit, at, leaves[i]))
+			break;
+	}
+	fault->gfn = first;
+	return i;
+}
+
+static uint64_t fill(struct fault *fault, struct edit *edit, const struct umbra_pin *pins,
+		     unsigned count)
+{
+	struct mmu *mmu = fault->mmu;
+	struct table_at at = {.page = fault->root};
+	const umbra_gfn gfn = frame_of(fault);
+
+	for (;;) {
+		uint64_t old;
+
+		at.index = page_index(at.page, gfn.v);
+		old = table_read(mmu, at);
+		if (entry_is_frozen(&mmu->kind, old))
+			return 0;
+		if (at.page->role.level == 1)
+			return fill_table(fault, edit, at, pins, count);
+		if (entry_is_present(&mmu->kind, old) &&
+		    !entry_is_leaf(&mmu->kind, old, at.page->role.level)) {
+			at.page = page_of(mmu, entry_table(&mmu->kind, old));
+			continue;
+		}
+		if (entry_is_present(&mmu->kind, old) || at.page->role.level <= fault->goal)
+			break;
+		at.page = link_table(edit, at, old, gfn);
+		if (!at.page)
+			return 0;
+	}
+	fault->pin = pins[0];
+	if (!fill_one(fault, edit, at, leaf_of(fault, at.page)))
+		return 0;
+	return page_span(at.page) - (gfn.v & (page_span(at.page) - 1));
+}
+
+uint64_t tdp_fill(struct fault *fault, const struct umbra_pin *pins, unsigned count)
+{
+	struct edit edit = {.mmu = fault->mmu, .reserve = fault->reserve};
+	uint64_t filled = fill(fault, &edit, pins, count);
+
+	tlb_commit(fault->mmu, &edit.tlb);
+	return filled;
 }

@@ -447,6 +447,7 @@ enum umbra_status umbra_vcpu_fault(struct umbra_vcpu *vcpu, const struct umbra_e
 	fault.key = 0;
 	fault.shstk = false;
 	fault.level = 0;
+	fault.prefault = false;
 	fault.event = (struct umbra_event){.kind = UMBRA_EVENT_NONE};
 	fault.space = vcpu_mirrored(vcpu);
 	if (!take_exit(vcpu, exit, &fault))

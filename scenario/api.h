@@ -105,6 +105,8 @@ void api_open_cpu(lua_State *lua);
 void api_open_tables(lua_State *lua);
 /** api_add_nested - methods of a vCPU that is a hypervisor, to the table on the stack. */
 void api_add_nested(lua_State *lua);
+/** api_add_cpu_memory - methods of a vCPU about guest memory, as api_add_nested. */
+void api_add_cpu_memory(lua_State *lua);
 /** Constructors. */
 int api_new_vm(lua_State *lua);
 int api_new_tables(lua_State *lua);

@@ -494,6 +494,7 @@ void api_open_cpu(lua_State *lua)
 	luaL_newmetatable(lua, KIND);
 	luaL_newlib(lua, methods);
 	api_add_nested(lua);
+	api_add_cpu_memory(lua);
 	lua_setfield(lua, -2, "__index");
 	lua_settop(lua, 0);
 }

@@ -226,6 +226,22 @@ struct umbra_resolution {
 enum umbra_status umbra_vcpu_fault(struct umbra_vcpu *vcpu, const struct umbra_exit *exit,
 				   struct umbra_resolution *resolution);
 
+/**
+ * umbra_vcpu_prefault - map [*gpa, *gpa + *size) before the guest touches it, in large
+ * pages where that can be, the rest table by table (KVM_PRE_FAULT_MEMORY, F-40). What is
+ * mapped already stays. Accessed bits are left clear.
+ *
+ * What has been done is taken off *gpa and *size. OK: all of it, or *size says what is left:
+ * something ended it half-way, and the next call will say what. Else nothing was done:
+ * ENOENT: no slot at *gpa. EFAULT: its slot has no memory there. EAGAIN: its slot is being
+ * deleted or moved, or the host says so. EINTR: the host was interrupted. ENOMEM, ENOSPC.
+ * EUNMAPPABLE: some of the range is in a slot, but beyond what the root can map; nothing
+ * has been touched then, however little of it that is. EINVAL: *gpa or *size is not page
+ * aligned, *size is 0, the end is not below 2^64. EOPNOTSUPP: shadow paging, or L2 runs on
+ * L1's EPT or NPT.
+ */
+enum umbra_status umbra_vcpu_prefault(struct umbra_vcpu *vcpu, umbra_gpa *gpa, uint64_t *size);
+
 /** umbra_vcpu_invlpg - the guest invalidates @gva (shadow paging; no-op with TDP). */
 void umbra_vcpu_invlpg(struct umbra_vcpu *vcpu, umbra_gva gva);
 

@@ -258,9 +258,8 @@ void *umbra_host_memory(void *opaque, umbra_hva hva, uint64_t *size)
 	return (uint8_t *)region->is.bytes + (hva.v - region->hva);
 }
 
-int umbra_host_pin(void *opaque, umbra_hva hva, bool write, struct umbra_pin *pin)
+static int find_pin(struct posix_host *host, umbra_hva hva, bool write, struct umbra_pin *pin)
 {
-	struct posix_host *host = opaque;
 	struct region *region = region_of(host, hva);
 	uint64_t hpa;
 	uint8_t level;
@@ -285,4 +284,14 @@ int umbra_host_pin(void *opaque, umbra_hva hva, bool write, struct umbra_pin *pi
 		.writable = !region->is.readonly,
 	};
 	return 0;
+}
+
+int umbra_host_pin(void *opaque, umbra_hva hva, bool write, struct umbra_pin *pin)
+{
+	struct posix_host *host = opaque;
+	int result = find_pin(host, hva, write, pin);
+
+	if (host->calls.pinned)
+		host->calls.pinned(host->calls.context, hva);
+	return result;
 }

@@ -84,6 +84,8 @@ struct posix_calls {
 	void (*flush)(void *context, const struct umbra_flush *flush);
 	void (*kick)(void *context, unsigned vcpu);
 	void (*trace)(void *context, const struct umbra_trace *event);
+	/** After each pin, whatever came of it: where others may get in between. */
+	void (*pinned)(void *context, umbra_hva hva);
 	/** NULL: print and abort. If it returns, the program aborts. */
 	void (*bug)(void *context, const char *file, int line, const char *what);
 };
