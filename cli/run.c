@@ -7,13 +7,14 @@
  * --config; without any, the standard six. Each gives one line (for the built-in
  * guest one per mode), and the last line has the totals.
  *
- * Scenarios (*.lua, or a directory of them) go to cli/scenario.c, edits of an
- * image's tables (--mutate) to cli/mutate.c.
+ * Scenarios (*.lua, or a directory of them) go to cli/scenario.c, programs (*.syz) to
+ * cli/replay.c, edits of an image's tables (--mutate) to cli/mutate.c.
  *
  * The work is in cli/trial.c and lab/; this file parses, loops and prints.
  */
 #include "cli/cmd.h"
 #include "cli/mutate.h"
+#include "cli/replay.h"
 #include "cli/scenario.h"
 #include "cli/trial.h"
 
@@ -252,7 +253,8 @@ static const char *misfit(const struct running *r, const struct args_spec *spec)
 		return "--save needs --mutate";
 	if (!r->replay && !r->mutate_given)
 		return r->audit > 1 ? "--audit N needs --mutate, expected end or every" : NULL;
-	if (!spec->rest_count || scenarios_are(spec->rest, spec->rest_count))
+	if (!spec->rest_count || scenarios_are(spec->rest, spec->rest_count) ||
+	    replays_are(spec->rest, spec->rest_count))
 		return r->replay ? "--replay needs an image" : "--mutate needs an image";
 	if (r->sample_given)
 		return "expected --mutate or --sample, not both";
@@ -294,6 +296,23 @@ static int run_scenarios(struct running *r, const struct args_spec *spec)
 	};
 
 	return out_finish(&r->out, scenarios_run(&scenarios));
+}
+
+static int run_programs(struct running *r, const struct args_spec *spec)
+{
+	const struct replays replays = {
+		.out = &r->out,
+		.verbose = r->common.verbose,
+		.paths = spec->rest,
+		.path_count = spec->rest_count,
+		.setup = r->setup,
+		.setup_count = r->setup_count ? r->setup_count : 1,
+	};
+
+	/* Without --config: the first of the standard ones. */
+	if (!r->setup_count)
+		setup_standard(r->setup);
+	return out_finish(&r->out, replays_run(&replays));
 }
 
 int cmd_run(int argc, char **argv)
@@ -358,7 +377,7 @@ int cmd_run(int argc, char **argv)
 	};
 	struct args_spec spec = {
 		.name = "run",
-		.synopsis = "[IMAGE | SCENARIO.lua... | DIRECTORY]",
+		.synopsis = "[IMAGE | SCENARIO.lua... | DIRECTORY | PROGRAM.syz...]",
 		.summary =
 			"Put a guest's accesses through the MMU and compare with the bare machine.",
 		.details = setup_help,
@@ -382,6 +401,8 @@ int cmd_run(int argc, char **argv)
 		return cli_error(CLI_USAGE, "run: %s", wrong);
 	if (scenarios_are(spec.rest, spec.rest_count))
 		return run_scenarios(&r, &spec);
+	if (replays_are(spec.rest, spec.rest_count))
+		return run_programs(&r, &spec);
 	if (spec.rest_count > 1)
 		return cli_error(CLI_USAGE, "run: unexpected argument '%s', expected one image",
 				 spec.rest[1]);

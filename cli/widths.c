@@ -130,8 +130,7 @@ static const char *input_more(const struct widths_cpu *cpu, unsigned row, char *
 		snprintf(text, size, "; no table maps an address with a bit of 63:%u (F-30)",
 			 width->input);
 	else if (cpu->maxphyaddr > width->input)
-		snprintf(text, size,
-			 "; of the CPU's %u bits no table maps those from %u up (F-30)",
+		snprintf(text, size, "; of the CPU's %u bits no table maps those from %u up (F-30)",
 			 cpu->maxphyaddr, width->input);
 	else
 		snprintf(text, size, "; enough for the CPU's %u bits", cpu->maxphyaddr);

@@ -223,8 +223,8 @@ static struct view *replace(struct mmu *mmu, const struct view *now, uint32_t in
 			continue;
 		}
 		for (uint32_t k = 0; k < to->count; k++)
-			view->part[at++] = (struct view_part){to->chunk[k]->range[0].start,
-							      to->chunk[k]};
+			view->part[at++] =
+				(struct view_part){to->chunk[k]->range[0].start, to->chunk[k]};
 	}
 	return view;
 }

@@ -98,7 +98,7 @@ bool reader_number(struct reader *r, const char *what, uint64_t *value)
 		return reader_expected(r, what);
 	word = reader_word(r, &length);
 	if (length > 1 && word[0] == '0') {
-		base = word[1] == 'x' || word[1] == 'X'	  ? 16
+		base = word[1] == 'x' || word[1] == 'X'   ? 16
 		       : word[1] == 'b' || word[1] == 'B' ? 2
 							  : 8;
 		i = base == 8 ? 1 : 2;

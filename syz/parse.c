@@ -191,14 +191,14 @@ static bool parse_pointer(struct reader *r, unsigned depth, struct syz_arg *arg)
 static bool parse_list(struct reader *r, unsigned depth, char end, struct syz_arg **list,
 		       unsigned *count)
 {
-	const char *what = end == ')'	? "an argument or )"
+	const char *what = end == ')'   ? "an argument or )"
 			   : end == '}' ? "a field or }"
 					: "an element or ]";
 
 	*count = 0;
 	while (reader_peek(r) != end) {
 		if (*count && !take(r, ',',
-				    end == ')'	 ? ", or )"
+				    end == ')'   ? ", or )"
 				    : end == '}' ? ", or }"
 						 : ", or ]"))
 			return false;

@@ -150,7 +150,8 @@ static void refused(void **state)
 		{"f(&(nil))", 1, 5, "expected an address, found 'nil'"},
 		{"f(&(0x1*2))", 1, 8, "expected +, -, / or ) after an address, found '*'"},
 		{"f(&(0x1/)=nil)", 1, 9, "expected a size in bytes, found ')'"},
-		{"f(&(0x1/0x1)=0x0)", 1, 14, "expected nil after a range of addresses, found '0x0'"},
+		{"f(&(0x1/0x1)=0x0)", 1, 14,
+		 "expected nil after a range of addresses, found '0x0'"},
 		{"f(&(0x1)=ANY)", 1, 13, "expected = after ANY, found ')'"},
 		{"f(@)", 1, 4, "expected the name of a union's field after @, found ')'"},
 		{"f('abc", 1, 7, "expected a printable character, \\xHH or ', found end of line"},
@@ -233,8 +234,9 @@ static uint64_t next(uint64_t below)
 
 static void random_arg(FILE *to, unsigned levels, unsigned results)
 {
-	static const char *const words[] = {"nil", "AUTO", "@a", "@ANYRES32", "''", "\"\"",
-					    "\"$QUI=\"", "'\\x00\\\\'", "\"ff00\"/9", "'x'/3"};
+	static const char *const words[] = {"nil",        "AUTO", "@a",        "@ANYRES32",
+					    "''",         "\"\"", "\"$QUI=\"", "'\\x00\\\\'",
+					    "\"ff00\"/9", "'x'/3"};
 
 	switch (next(levels ? 9 : 4)) {
 	case 0: fprintf(to, "0x%" PRIx64, next(1 + (1ull << next(31)))); return;
