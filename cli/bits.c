@@ -15,7 +15,6 @@
 
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 void bits_defaults(struct bits_request *request, bool amd)
@@ -78,51 +77,70 @@ bool bits_mode_fits(enum bits_kind kind, enum bits_mode mode)
 	}
 }
 
-static struct bits_field *new_field(struct bits_writer *w, unsigned high, unsigned low,
-				    const char *name)
+/* Room for a text of up to BITS_TEXT bytes. */
+static char *new_text(struct bits_report *report)
+{
+	if (report->room_used + BITS_TEXT > sizeof(report->room))
+		report->room_used = 0; /* never: there are fewer texts than that */
+	return report->room + report->room_used;
+}
+
+static const char *keep_text(struct bits_report *report, char *text)
+{
+	report->room_used += (unsigned)strlen(text) + 1;
+	return text;
+}
+
+void bits_name(struct bits_writer *w, unsigned high, unsigned low, const char *name,
+	       const char *text)
 {
 	struct bits_report *report = w->report;
-	struct bits_field *field;
+	unsigned i = report->field_count;
 
 	/* Each field covers a bit of its own, or is one of a few that show 0. */
-	if (report->field_count == BITS_FIELD_MAX)
-		return NULL;
-	field = &report->field[report->field_count++];
-	*field = (struct bits_field){
+	if (i == BITS_FIELD_MAX)
+		return;
+	report->field_count++;
+	for (; i && report->field[i - 1].low > low; i--)
+		report->field[i] = report->field[i - 1];
+	report->field[i] = (struct bits_field){
 		.name = name,
+		.meaning = text,
 		.high = (uint8_t)high,
 		.low = (uint8_t)low,
 		.value = (w->value & bits_mask(high, low)) >> low,
 	};
 	w->covered |= bits_mask(high, low);
-	return field;
 }
 
 void bits_add(struct bits_writer *w, unsigned high, unsigned low, const char *name,
 	      const char *format, ...)
 {
-	struct bits_field *field = new_field(w, high, low, name);
+	char *text = new_text(w->report);
 	va_list args;
 
-	if (!field)
-		return;
 	va_start(args, format);
-	vsnprintf(field->meaning, sizeof(field->meaning), format, args);
+	vsnprintf(text, BITS_TEXT, format, args);
 	va_end(args);
+	bits_name(w, high, low, name, keep_text(w->report, text));
 }
 
 void bits_address(struct bits_writer *w, uint64_t mask, const char *name, const char *text)
 {
-	struct bits_field *field;
+	struct bits_report *report = w->report;
+	unsigned high, low;
 
 	if (!mask)
 		return;
-	field = new_field(w, 63 - (unsigned)__builtin_clzll(mask), (unsigned)__builtin_ctzll(mask),
-			  name);
-	if (!field)
-		return;
-	field->value = w->value & mask;
-	snprintf(field->meaning, sizeof(field->meaning), "%s", text);
+	high = 63 - (unsigned)__builtin_clzll(mask);
+	low = (unsigned)__builtin_ctzll(mask);
+	bits_name(w, high, low, name, text);
+	for (unsigned i = 0; i < report->field_count; i++) {
+		struct bits_field *field = &report->field[i];
+
+		if (field->name == name && field->low == low)
+			field->value = w->value & mask;
+	}
 }
 
 static bool applies(const struct bits_writer *w, const struct bits_row *row)
@@ -144,8 +162,8 @@ void bits_rows(struct bits_writer *w, const struct bits_row *rows)
 			bits_add(w, row->high, row->low, row->name, "%s%s", row->text,
 				 row->values[value]);
 		else
-			bits_add(w, row->high, row->low, row->name, "%s",
-				 value ? row->text : row->clear);
+			bits_name(w, row->high, row->low, row->name,
+				  value ? row->text : row->clear);
 	}
 }
 
@@ -159,7 +177,7 @@ void bits_rest(struct bits_writer *w, uint64_t mask, const char *name, const cha
 
 		while (high < 63 && (rest >> (high + 1) & 1))
 			high++;
-		bits_add(w, high, low, name, "%s", text);
+		bits_name(w, high, low, name, text);
 		rest &= ~bits_mask(high, low);
 	}
 }
@@ -167,16 +185,18 @@ void bits_rest(struct bits_writer *w, uint64_t mask, const char *name, const cha
 void bits_find(struct bits_writer *w, const char *rule, const char *format, ...)
 {
 	struct bits_report *report = w->report;
-	struct bits_finding *finding;
+	char *text = new_text(report);
 	va_list args;
 
 	if (report->finding_count == BITS_FINDING_MAX)
 		return;
-	finding = &report->finding[report->finding_count++];
-	finding->rule = rule;
 	va_start(args, format);
-	vsnprintf(finding->text, sizeof(finding->text), format, args);
+	vsnprintf(text, BITS_TEXT, format, args);
 	va_end(args);
+	report->finding[report->finding_count++] = (struct bits_finding){
+		.rule = rule,
+		.text = keep_text(report, text),
+	};
 }
 
 const char *bits_list(uint64_t mask, char *text, unsigned size)
@@ -200,14 +220,39 @@ const char *bits_list(uint64_t mask, char *text, unsigned size)
 	return text;
 }
 
+void bits_say(struct bits_writer *w, const char *text)
+{
+	struct bits_report *report = w->report;
+
+	while (*text && report->summary_used < sizeof(report->summary) - 1)
+		report->summary[report->summary_used++] = *text++;
+	report->summary[report->summary_used] = 0;
+}
+
+void bits_say_hex(struct bits_writer *w, const char *text, uint64_t value)
+{
+	char digits[20], *p = digits + sizeof(digits) - 1;
+
+	*p = 0;
+	do {
+		*--p = "0123456789abcdef"[value & 15];
+		value >>= 4;
+	} while (value);
+	*--p = 'x';
+	*--p = '0';
+	bits_say(w, text);
+	bits_say(w, p);
+}
+
 void bits_summary(struct bits_writer *w, const char *format, ...)
 {
-	size_t used = strlen(w->report->summary);
+	char text[BITS_TEXT];
 	va_list args;
 
 	va_start(args, format);
-	vsnprintf(w->report->summary + used, sizeof(w->report->summary) - used, format, args);
+	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
+	bits_say(w, text);
 }
 
 const char *bits_page(const struct mode *mode, unsigned level)
@@ -221,16 +266,34 @@ const char *bits_page(const struct mode *mode, unsigned level)
 	}
 }
 
-static int by_bit(const void *left, const void *right)
+uint32_t bits_flags(const struct bits_request *request)
 {
-	const struct bits_field *a = left, *b = right;
+	uint32_t flags = request->flags;
 
-	return a->low < b->low ? -1 : a->low > b->low;
+	if (request->kind == BITS_NPT)
+		flags |= MODE_NPT | MODE_PDPTE_MEMORY;
+	if (request->amd)
+		flags |= MODE_PDPTE_MEMORY;
+	return flags;
 }
 
-void bits_describe(const struct bits_request *request, uint64_t value, struct bits_report *report)
+void bits_bind(struct bits_bound *bound, const struct bits_request *request)
 {
+	const struct format *format = bits_format(request);
+
+	bound->request = *request;
+	if (request->kind == BITS_SPTE)
+		bits_spte_bind(bound);
+	else if (format)
+		mode_bind(&bound->mode, format, bits_flags(request), request->maxphyaddr);
+}
+
+void bits_explain(const struct bits_bound *bound, uint64_t value, struct bits_report *report)
+{
+	const struct bits_request *request = &bound->request;
+	const unsigned top = bits_top(request);
 	struct bits_writer w = {
+		.bound = bound,
 		.request = request,
 		.report = report,
 		.value = value,
@@ -240,10 +303,11 @@ void bits_describe(const struct bits_request *request, uint64_t value, struct bi
 	report->level = 0;
 	report->summary[0] = 0;
 	report->field_count = report->finding_count = 0;
-	if (bits_top(request)) {
+	report->summary_used = report->room_used = 0;
+	if (top) {
 		report->level = request->level ? request->level : 1;
-		if (report->level > bits_top(request))
-			report->level = bits_top(request);
+		if (report->level > top)
+			report->level = top;
 	}
 	switch (request->kind) {
 	case BITS_SPTE: bits_spte(&w); break;
@@ -254,5 +318,12 @@ void bits_describe(const struct bits_request *request, uint64_t value, struct bi
 	case BITS_EPTP: bits_register(&w); break;
 	default: bits_code(&w); break;
 	}
-	qsort(report->field, report->field_count, sizeof(*report->field), by_bit);
+}
+
+void bits_describe(const struct bits_request *request, uint64_t value, struct bits_report *report)
+{
+	struct bits_bound bound;
+
+	bits_bind(&bound, request);
+	bits_explain(&bound, value, report);
 }

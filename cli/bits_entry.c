@@ -278,7 +278,7 @@ static void frame(struct bits_writer *w, const struct mode_level *at, bool leaf)
 		bits_address(w, at->high, "address-high",
 			     "bits 32 and up of the page's address (PSE-36 or PSE-40)");
 	bits_address(w, at->leaf_address, "address", "of the page");
-	bits_summary(w, " at 0x%llx", (unsigned long long)address);
+	bits_say_hex(w, " at ", address);
 }
 
 static void rights(struct bits_writer *w, const struct mode *mode)
@@ -288,15 +288,17 @@ static void rights(struct bits_writer *w, const struct mode *mode)
 	if (mode->format->family == FORMAT_EPT) {
 		bool xu = v >> 10 & 1 && mode->flags & MODE_MBEC;
 
-		bits_summary(w, ", %c%c%c%s", v & 1 ? 'r' : '-', v & 2 ? 'w' : '-',
-			     v & 4 ? 'x' : '-', mode->flags & MODE_MBEC ? xu ? "u" : "-" : "");
+		bits_say(w, v & 1 ? ", r" : ", -");
+		bits_say(w, v & 2 ? "w" : "-");
+		bits_say(w, v & 4 ? "x" : "-");
+		bits_say(w, mode->flags & MODE_MBEC ? xu ? "u" : "-" : "");
 		return;
 	}
 	if (w->conditions & IF_PDPTE)
 		return;
-	bits_summary(w, ", r%c%c %s", v & 2 ? 'w' : '-',
-		     v & mode->exec && mode->flags & MODE_NX ? '-' : 'x',
-		     v & 4 ? "user" : "supervisor");
+	bits_say(w, v & 2 ? ", rw" : ", r-");
+	bits_say(w, v & mode->exec && mode->flags & MODE_NX ? "-" : "x");
+	bits_say(w, v & 4 ? " user" : " supervisor");
 }
 
 static void absent(struct bits_writer *w, const struct mode *mode)
@@ -320,40 +322,33 @@ static const char *outcome(const struct bits_writer *w, const struct mode *mode)
 
 void bits_entry(struct bits_writer *w)
 {
-	const struct bits_request *request = w->request;
-	const struct format *format = bits_format(request);
+	const struct mode *mode = &w->bound->mode;
+	const struct format *format = mode->format;
 	unsigned level = w->report->level;
-	uint32_t flags = request->flags;
-	const struct mode_level *at;
-	struct mode mode;
-	bool large, leaf;
+	const struct mode_level *at = &mode->level[level];
+	bool large = at->large && (w->value & at->large);
+	bool leaf = level == 1 || large;
 
-	if (request->kind == BITS_NPT)
-		flags |= MODE_NPT | MODE_PDPTE_MEMORY;
-	if (request->amd)
-		flags |= MODE_PDPTE_MEMORY;
-	mode_bind(&mode, format, flags, request->maxphyaddr);
-	at = &mode.level[level];
-	large = at->large && (w->value & at->large);
-	leaf = level == 1 || large;
-	w->conditions = flags | conditions_of(format) | (leaf ? IF_LEAF : IF_TABLE) |
+	w->conditions = mode->flags | conditions_of(format) | (leaf ? IF_LEAF : IF_TABLE) |
 			(large ? IF_LARGE : 0) | (w->value & at->present ? IF_PRESENT : 0) |
-			(flags & (MODE_PKU | MODE_PKS) ? IF_KEYS : 0) |
-			(at->grant & mode.write ? IF_PDPTE : 0);
+			(mode->flags & (MODE_PKU | MODE_PKS) ? IF_KEYS : 0) |
+			(at->grant & mode->write ? IF_PDPTE : 0);
 	bits_rows(w, format->family == FORMAT_EPT ? ept_rows : paging_rows);
 	if (!(w->conditions & IF_PRESENT)) {
-		absent(w, &mode);
+		absent(w, mode);
 		return;
 	}
-	if (leaf)
-		bits_summary(w, "%s page", bits_page(&mode, level));
-	else
+	if (leaf) {
+		bits_say(w, bits_page(mode, level));
+		bits_say(w, " page");
+	} else {
 		bits_summary(w, "table of level %u", level - 1);
+	}
 	frame(w, at, leaf);
-	rights(w, &mode);
-	bits_reserved(w, &mode, level);
+	rights(w, mode);
+	bits_reserved(w, mode, level);
 	bits_rest(w, at->rsvd[large], "reserved", "must be 0");
 	bits_rest(w, ~0ull, "ignored", "ignored by hardware, free for software");
 	if (w->report->finding_count)
-		bits_summary(w, "; illegal: %s", outcome(w, &mode));
+		bits_summary(w, "; illegal: %s", outcome(w, mode));
 }

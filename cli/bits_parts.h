@@ -42,7 +42,8 @@ struct bits_row {
 };
 
 struct bits_writer {
-	const struct bits_request *request;
+	const struct bits_bound *bound;
+	const struct bits_request *request; /* &bound->request */
 	struct bits_report *report;
 	uint64_t value;
 	uint64_t covered; /* bits that have a name */
@@ -57,6 +58,10 @@ static inline uint64_t bits_mask(unsigned high, unsigned low)
 
 /** bits_rows - name bits by @rows, which end with a NULL name. */
 void bits_rows(struct bits_writer *w, const struct bits_row *rows);
+/** bits_name - the field @high..@low; @text is kept, not copied. */
+void bits_name(struct bits_writer *w, unsigned high, unsigned low, const char *name,
+	       const char *text);
+/** bits_add - the same with a text to format, which costs more than all the rest. */
 void bits_add(struct bits_writer *w, unsigned high, unsigned low, const char *name,
 	      const char *format, ...) __attribute__((format(printf, 5, 6)));
 /** bits_address - the field @mask as an address, not shifted. */
@@ -67,6 +72,9 @@ void bits_find(struct bits_writer *w, const char *rule, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 /** bits_list - the bits of @mask in words: "bit 7" or "bits 62:52, 9". */
 const char *bits_list(uint64_t mask, char *text, unsigned size);
+/** bits_say - more of the summary: @text, bits_say_hex() and 0x@value. */
+void bits_say(struct bits_writer *w, const char *text);
+void bits_say_hex(struct bits_writer *w, const char *text, uint64_t value);
 void bits_summary(struct bits_writer *w, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
@@ -75,11 +83,14 @@ extern const char *const bits_memtypes[8];
 
 /** bits_format - the format of the request's entries (EPT, NPT and guest tables). */
 const struct format *bits_format(const struct bits_request *request);
+/** bits_flags - MODE_* under which the request's entries are to be read. */
+uint32_t bits_flags(const struct bits_request *request);
 /** bits_reserved - reserved bits and misconfigurations of a present entry of @mode. */
 void bits_reserved(struct bits_writer *w, const struct mode *mode, unsigned level);
 /** bits_page - "4K", "2M", ... */
 const char *bits_page(const struct mode *mode, unsigned level);
 
+void bits_spte_bind(struct bits_bound *bound);
 void bits_entry(struct bits_writer *w); /* bits_entry.c: pte, npt, ept */
 void bits_spte(struct bits_writer *w); /* bits_spte.c */
 void bits_register(struct bits_writer *w); /* bits_code.c: cr3, eptp */

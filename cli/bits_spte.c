@@ -13,20 +13,21 @@
 #include <string.h>
 
 struct spte {
-	struct entry_kind kind;
-	struct mode mode; /* what the hardware takes the entry for */
+	const struct entry_kind *kind;
+	const struct mode *mode; /* what the hardware takes the entry for */
 	bool leaf;
 };
 
 static void part(struct bits_writer *w, uint64_t mask, const char *name, const char *text)
 {
 	if (w->value & mask)
-		bits_add(w, 63 - (unsigned)__builtin_clzll(mask), (unsigned)__builtin_ctzll(mask),
-			 name, "%s", text);
+		bits_name(w, 63 - (unsigned)__builtin_clzll(mask), (unsigned)__builtin_ctzll(mask),
+			  name, text);
 }
 
-static void bind(struct spte *s, const struct bits_request *request)
+void bits_spte_bind(struct bits_bound *bound)
 {
+	const struct bits_request *request = &bound->request;
 	enum bits_mode mode = request->mode;
 	bool ept = mode == BITS_MODE_EPT || (mode == BITS_MODE_AUTO && !request->amd);
 	struct entry_config config = {
@@ -39,9 +40,9 @@ static void bind(struct spte *s, const struct bits_request *request)
 		.l1tf_cache_bits = request->l1tf,
 	};
 
-	entry_bind(&s->kind, &config);
+	entry_bind(&bound->entries, &config);
 	/* Umbra's own tables always have NX, and 5 levels hide no bit of 4. */
-	mode_bind(&s->mode,
+	mode_bind(&bound->mode,
 		  ept          ? &format_ept5
 		  : config.pae ? &format_pae
 			       : &format_5,
@@ -52,7 +53,7 @@ static void bind(struct spte *s, const struct bits_request *request)
 
 static void not_present(struct bits_writer *w, const struct spte *s)
 {
-	const struct entry_layout *layout = s->kind.layout;
+	const struct entry_layout *layout = s->kind->layout;
 
 	for (unsigned g = 0; g < ENTRY_GENERATIONS; g++) {
 		if (w->value == entry_layout(g, layout->ept)->frozen) {
@@ -81,14 +82,37 @@ static void not_present(struct bits_writer *w, const struct spte *s)
 			bits_find(w, "Q-41", "bit 63 is clear: the guest could get a #VE");
 		return;
 	}
+	if (s->kind->pae && w->report->level == 3 && (w->value & ~s->kind->address) == 1) {
+		part(w, 1, "P", "present; a PAE root's entry has no rights (R-33)");
+		bits_address(w, s->kind->address, "table", "address of the table page");
+		bits_say_hex(w, "table of level 2 at ", w->value & s->kind->address);
+		bits_say(w, ", as KVM writes it, who has PAE roots apart (R-23)");
+		return;
+	}
 	bits_rest(w, ~0ull, "unknown", "no meaning: the MMU-present bit (11) is clear");
 	bits_summary(w, "neither present nor empty, frozen or MMIO");
 	bits_find(w, "Q-8, Q-9, Q-25", "no entry with this value is ever written");
 }
 
+/* Q-25: may an MMIO entry of @generation be believed? */
+static void age(struct bits_writer *w, const struct entry_kind *kind, uint64_t generation)
+{
+	const uint64_t now = w->request->now;
+	const uint64_t now_low = now & ((1ull << entry_generation_bits(kind)) - 1);
+
+	if (!w->request->now_given)
+		return;
+	if (now >> 63) /* M-5 */
+		bits_say(w, "; not to be believed: the memory slots are being changed");
+	else if (now_low == generation)
+		bits_say(w, "; current");
+	else
+		bits_say_hex(w, "; stale, the memory slots are at generation ", now_low);
+}
+
 static void mmio(struct bits_writer *w, const struct spte *s)
 {
-	const struct entry_kind *kind = &s->kind;
+	const struct entry_kind *kind = s->kind;
 	const struct entry_layout *l = kind->layout;
 	unsigned acc = entry_mmio_acc(kind, w->value);
 	uint64_t gfn = entry_mmio_gfn(kind, w->value).v;
@@ -120,6 +144,7 @@ static void mmio(struct bits_writer *w, const struct spte *s)
 	if (!l->ept)
 		bits_summary(w, ", %s%s", acc & ACC_WRITE ? "rw" : "r-",
 			     acc & ACC_USER ? " user" : " supervisor");
+	age(w, kind, generation);
 	if (kind->l1tf & ~w->value)
 		bits_find(w, "Q-26", "an address bit that L1TF needs set is clear");
 	if (w->value & ~w->covered) {
@@ -139,7 +164,7 @@ static const char *const ad_names[4] = {
 
 static void software(struct bits_writer *w, const struct spte *s, bool tracked)
 {
-	const struct entry_layout *l = s->kind.layout;
+	const struct entry_layout *l = s->kind->layout;
 	uint64_t saved = l->saved_mask << l->saved_shift;
 
 	part(w, l->mmu_present, "MMU-present", "one of ours, whatever the hardware sees (Q-6)");
@@ -147,29 +172,35 @@ static void software(struct bits_writer *w, const struct spte *s, bool tracked)
 	part(w, l->mmu_writable, "MMU-writable",
 	     "no guest table is shadowed here: W may be set at once");
 	if (l->ad_mask)
-		bits_add(w, l->ad_shift + 1u, l->ad_shift, "A/D-type", "%s",
-			 ad_names[(w->value & l->ad_mask) >> l->ad_shift]);
-	for (unsigned bit = 0; bit < 64; bit++) {
-		uint64_t right = saved >> bit & 1 ? 1ull << bit >> l->saved_shift : 0;
+		bits_name(w, l->ad_shift + 1u, l->ad_shift, "A/D-type",
+			  ad_names[(w->value & l->ad_mask) >> l->ad_shift]);
+	for (uint64_t rest = w->value & saved; rest; rest &= rest - 1) {
+		uint64_t right = (rest & -rest) >> l->saved_shift;
 
-		if (right)
-			part(w, 1ull << bit,
-			     right == l->read   ? "saved-R"
-			     : right == l->exec ? "saved-X"
-						: "saved-XU",
-			     "right that the tracked entry gets back on an access");
+		part(w, rest & -rest,
+		     right == l->read   ? "saved-R"
+		     : right == l->exec ? "saved-X"
+					: "saved-XU",
+		     "right that the tracked entry gets back on an access");
 	}
 	if (!tracked && w->value & saved)
 		bits_find(w, "Q-11", "saved rights in an entry that is not access-tracked");
-	if (entry_ad(&s->kind, w->value) == (enum entry_ad)3)
+	if (entry_ad(s->kind, w->value) == (enum entry_ad)3)
 		bits_find(w, "Q-1", "A/D type 3 is unused");
 }
 
+static const char *const memtypes[8] = {
+	"memory type: uncacheable (UC)",   "memory type: write combining (WC)",
+	"memory type: an illegal value",   "memory type: an illegal value",
+	"memory type: write through (WT)", "memory type: write protected (WP)",
+	"memory type: write back (WB)",    "memory type: an illegal value",
+};
+
 static void ept_hardware(struct bits_writer *w, const struct spte *s)
 {
-	const struct entry_layout *l = s->kind.layout;
+	const struct entry_layout *l = s->kind->layout;
 	bool software_ad = l->software_ad &&
-			   (!s->kind.ad || entry_ad(&s->kind, w->value) == ENTRY_AD_DISABLED);
+			   (!s->kind->ad || entry_ad(s->kind, w->value) == ENTRY_AD_DISABLED);
 
 	part(w, l->read, "R", "reads are allowed");
 	part(w, l->write, "W", "writes are allowed");
@@ -180,7 +211,7 @@ static void ept_hardware(struct bits_writer *w, const struct spte *s)
 	part(w, l->accessed, "A", software_ad ? "accessed, kept by software" : "accessed");
 	if (s->leaf) {
 		part(w, l->dirty, "D", software_ad ? "dirty, kept by software" : "dirty");
-		bits_add(w, 5, 3, "memtype", "memory type: %s", bits_memtypes[w->value >> 3 & 7]);
+		bits_name(w, 5, 3, "memtype", memtypes[w->value >> 3 & 7]);
 		part(w, 1ull << 6, "IPAT", "ignore PAT: the memory type is final");
 	}
 	part(w, l->always, "SVE", "suppress #VE, in every present entry (Q-41)");
@@ -190,7 +221,7 @@ static void ept_hardware(struct bits_writer *w, const struct spte *s)
 
 static void other_hardware(struct bits_writer *w, const struct spte *s)
 {
-	const struct entry_layout *l = s->kind.layout;
+	const struct entry_layout *l = s->kind->layout;
 
 	part(w, l->present, "P", "present, and readable");
 	part(w, l->write, "W", "writes are allowed");
@@ -198,7 +229,7 @@ static void other_hardware(struct bits_writer *w, const struct spte *s)
 	part(w, l->accessed, "A", "accessed");
 	if (s->leaf)
 		part(w, l->dirty, "D", "dirty");
-	if (s->leaf && s->kind.key_mask)
+	if (s->leaf && s->kind->key_mask)
 		part(w, l->key_mask, "key", "protection key of the page");
 	part(w, l->nx, "NX", "no fetches");
 	if (w->value & 0x118)
@@ -210,23 +241,24 @@ static void other_hardware(struct bits_writer *w, const struct spte *s)
 
 static void state(struct bits_writer *w, const struct spte *s, bool tracked)
 {
-	const struct entry_kind *kind = &s->kind;
+	const struct entry_kind *kind = s->kind;
 	bool host = entry_is_host_writable(kind, w->value);
 	bool mmu = entry_is_mmu_writable(kind, w->value);
 	bool write = entry_is_writable(kind, w->value);
 	unsigned acc = entry_acc(kind, w->value);
 
-	bits_summary(w, ", %c%c%c%s", acc & ACC_READ ? 'r' : '-', acc & ACC_WRITE ? 'w' : '-',
-		     acc & ACC_EXEC ? 'x' : '-',
-		     !kind->layout->ept        ? acc & ACC_USER ? " user" : " supervisor"
-		     : kind->layout->exec_user ? acc & ACC_USER ? "u" : "-"
-					       : "");
-	bits_summary(w, ", %s",
-		     tracked ? "access-tracked"
-		     : write ? "writable"
-		     : mmu   ? "write protected (dirty logging)"
-		     : host  ? "write protected (shadowed, or not allowed)"
-			     : "read-only in the host");
+	bits_say(w, acc & ACC_READ ? ", r" : ", -");
+	bits_say(w, acc & ACC_WRITE ? "w" : "-");
+	bits_say(w, acc & ACC_EXEC ? "x" : "-");
+	if (!kind->layout->ept)
+		bits_say(w, acc & ACC_USER ? " user" : " supervisor");
+	else if (kind->layout->exec_user)
+		bits_say(w, acc & ACC_USER ? "u" : "-");
+	bits_say(w, tracked ? ", access-tracked"
+		    : write ? ", writable"
+		    : mmu   ? ", write protected (dirty logging)"
+		    : host  ? ", write protected (shadowed, or not allowed)"
+			    : ", read-only in the host");
 	if (!entry_writable_state_ok(kind, w->value))
 		bits_find(w, "Q-10", "host-writable %d, MMU-writable %d, W %d is not a legal state",
 			  host, mmu, write);
@@ -235,8 +267,8 @@ static void state(struct bits_writer *w, const struct spte *s, bool tracked)
 /* Layout 7.3 keeps nothing in bits that other layouts use, and the like. */
 static void leftovers(struct bits_writer *w, const struct spte *s)
 {
-	const struct entry_layout *l = s->kind.layout;
-	const struct mode_level *at = &s->mode.level[w->report->level];
+	const struct entry_layout *l = s->kind->layout;
+	const struct mode_level *at = &s->mode->level[w->report->level];
 	bool large = at->large && (w->value & at->large);
 	char list[64];
 	uint64_t rest;
@@ -245,15 +277,16 @@ static void leftovers(struct bits_writer *w, const struct spte *s)
 		bits_find(w, "Q-10", "an entry that points to a table has no writable state");
 	bits_rest(w, at->rsvd[large], "reserved", "must be 0 for the hardware");
 	rest = w->value & ~w->covered;
+	if (!rest)
+		return;
 	bits_rest(w, rest, "unused", "no meaning in this layout");
-	if (rest)
-		bits_find(w, "Q-40", "%s set, which layout %s does not use",
-			  bits_list(rest, list, sizeof(list)), l->generation);
+	bits_find(w, "Q-40", "%s set, which layout %s does not use",
+		  bits_list(rest, list, sizeof(list)), l->generation);
 }
 
 static void present(struct bits_writer *w, struct spte *s)
 {
-	const struct entry_kind *kind = &s->kind;
+	const struct entry_kind *kind = s->kind;
 	const struct entry_layout *l = kind->layout;
 	unsigned level = w->report->level;
 	bool tracked, pdpte = kind->pae && level == 3;
@@ -272,26 +305,25 @@ static void present(struct bits_writer *w, struct spte *s)
 		part(w, l->large, "PS", "page size: the entry maps a large page");
 	bits_address(w, kind->address, s->leaf ? "pfn" : "table",
 		     s->leaf ? "address of the frame" : "address of the table page");
-	if (s->leaf)
-		bits_summary(w, "%s leaf, pfn 0x%llx", bits_page(&s->mode, level),
-			     (unsigned long long)entry_pfn(kind, w->value).v);
-	else
+	if (s->leaf) {
+		bits_say(w, bits_page(s->mode, level));
+		bits_say_hex(w, " leaf, pfn ", entry_pfn(kind, w->value).v);
+		state(w, s, tracked);
+	} else {
 		bits_summary(w, "table of level %u at 0x%llx", level - 1,
 			     (unsigned long long)entry_table(kind, w->value).v);
-	if (s->leaf)
-		state(w, s, tracked);
-	bits_reserved(w, &s->mode, level);
+	}
+	bits_reserved(w, s->mode, level);
 	leftovers(w, s);
 }
 
 void bits_spte(struct bits_writer *w)
 {
-	struct spte s = {0};
+	struct spte s = {.kind = &w->bound->entries, .mode = &w->bound->mode};
 
-	bind(&s, w->request);
-	if (entry_is_present(&s.kind, w->value))
+	if (entry_is_present(s.kind, w->value))
 		present(w, &s);
-	else if (entry_is_mmio(&s.kind, w->value))
+	else if (entry_is_mmio(s.kind, w->value))
 		mmio(w, &s);
 	else
 		not_present(w, &s);

@@ -2,37 +2,25 @@
 /*
  * decode.c - `umbra decode KIND VALUE...`: every bit named and explained.
  *
- * What the bits mean is in bits*.c; here are the options, the values from the
- * command line or, for "-", from standard input (one a line, blank lines and
- * lines that begin with '#' apart), and the two ways to print a report.
+ * What the bits mean is in bits*.c, what a line of a trace says in trace*.c, and how a
+ * report looks in decode_print.c. Here are the options and where values come from: the
+ * command line or, for "-", standard input, a value or a line of a trace each line
+ * (blank lines and lines that begin with '#' apart). A line that says nothing is
+ * reported with its number, and the next one is read.
  *
  * A report with findings makes the exit status 1.
  */
 #include "cli/args.h"
-#include "cli/bits.h"
 #include "cli/cli.h"
 #include "cli/cmd.h"
-#include "cli/out.h"
+#include "cli/decode.h"
 #include "cli/widths.h"
-#include "core/mode.h"
 
-#include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-static const struct args_symbol kinds[] = {
-	{"spte", BITS_SPTE},
-	{"pte", BITS_PTE},
-	{"ept", BITS_EPT},
-	{"npt", BITS_NPT},
-	{"cr3", BITS_CR3},
-	{"eptp", BITS_EPTP},
-	{"pfec", BITS_PFEC},
-	{"npfcode", BITS_NPFCODE},
-	{"eptqual", BITS_EPTQUAL},
-	{"role", BITS_ROLE},
-	{NULL, 0},
-};
+#define LINE_SIZE 1024
 
 static const struct args_symbol modes[] = {
 	{"32", BITS_MODE_32},         {"pae", BITS_MODE_PAE},
@@ -76,27 +64,36 @@ static const uint32_t key_flags[KEY_COUNT - KEY_FLAGS] = {
 	MODE_MBEC, MODE_GMET, MODE_ROGPT, MODE_PKU, MODE_PKS,   MODE_ADVINFO, MODE_BIT8_MBZ,
 };
 
-struct decode {
-	struct bits_request request;
-	struct out out;
-	const char *kind;
+/** struct command - the command line. */
+struct command {
+	struct decode *decode;
 	struct args_value config[KEY_COUNT];
-	bool found;
+	uint64_t mode, layout, level, now;
+	bool mode_given, level_given, now_given;
+	/** Lines on standard input are values of this kind; else they name theirs. */
+	bool kind_given;
+	enum bits_kind kind;
+	const char *kind_name;
 };
 
 static bool take_config(void *context, const char *text, char *error, size_t error_size)
 {
-	struct decode *d = context;
+	struct command *c = context;
 
-	return args_config(text, keys, KEY_COUNT, d->config, error, error_size);
+	return args_config(text, keys, KEY_COUNT, c->config, error, error_size);
 }
 
-static void apply_config(struct decode *d)
+static void apply_options(struct command *c)
 {
-	struct bits_request *r = &d->request;
-	const struct args_value *v = d->config;
+	struct bits_request *r = &c->decode->request;
+	const struct args_value *v = c->config;
 
 	bits_defaults(r, v[KEY_VENDOR].number);
+	r->mode = (enum bits_mode)c->mode;
+	r->level = (unsigned)c->level;
+	r->generation = (unsigned)c->layout;
+	r->now_given = c->now_given;
+	r->now = c->now;
 	if (v[KEY_MAXPHYADDR].given)
 		r->maxphyaddr = (uint8_t)v[KEY_MAXPHYADDR].number;
 	if (v[KEY_LEVEL5].given)
@@ -112,87 +109,74 @@ static void apply_config(struct decode *d)
 	}
 }
 
-/* ---- printing ---- */
-
-static const char *bit_range(const struct bits_field *field, char *text, size_t size)
-{
-	if (field->high == field->low)
-		snprintf(text, size, "%u", field->low);
-	else
-		snprintf(text, size, "%u:%u", field->high, field->low);
-	return text;
-}
-
-static void print_text(struct decode *d, uint64_t value, const struct bits_report *report)
-{
-	const struct out *out = &d->out;
-	char range[16], number[24];
-
-	printf("%s%s 0x%" PRIx64 "%s", out_style(out, OUT_BOLD), d->kind, value,
-	       out_style(out, OUT_PLAIN));
-	if (report->level)
-		printf(" (level %u)", report->level);
-	printf(": %s\n", report->summary);
-	for (unsigned i = 0; i < report->field_count; i++) {
-		const struct bits_field *field = &report->field[i];
-
-		snprintf(number, sizeof(number), field->value > 9 ? "0x%" PRIx64 : "%" PRIu64,
-			 field->value);
-		printf("  %5s  %-15s %14s  %s\n", bit_range(field, range, sizeof(range)),
-		       field->name, number, field->meaning);
-	}
-	for (unsigned i = 0; i < report->finding_count; i++)
-		printf("  %s! %s (%s)%s\n", out_style(out, OUT_RED), report->finding[i].text,
-		       report->finding[i].rule, out_style(out, OUT_PLAIN));
-}
-
-static void print_json(struct decode *d, uint64_t value, const struct bits_report *report)
-{
-	json_t *fields = json_array(), *findings = json_array();
-	char range[16];
-
-	for (unsigned i = 0; i < report->field_count; i++) {
-		const struct bits_field *field = &report->field[i];
-
-		json_array_append_new(fields,
-				      json_pack("{s:s, s:s, s:o, s:s}", "name", field->name, "bits",
-						bit_range(field, range, sizeof(range)), "value",
-						out_hex(field->value), "meaning", field->meaning));
-	}
-	for (unsigned i = 0; i < report->finding_count; i++)
-		json_array_append_new(findings,
-				      json_pack("{s:s, s:s}", "rule", report->finding[i].rule,
-						"text", report->finding[i].text));
-	out_json(&d->out, json_pack("{s:s, s:o, s:i, s:s, s:o, s:o}", "kind", d->kind, "value",
-				    out_hex(value), "level", (int)report->level, "summary",
-				    report->summary, "fields", fields, "findings", findings));
-}
-
 /* ---- values ---- */
 
-/* "VALUE" to a value that the kind can have, or an explanation. */
-static bool parse(const struct decode *d, const char *text, uint64_t *value, char *error,
-		  size_t size)
+/* "VALUE" to a value that @kind can have, or an explanation. */
+static bool parse_value(struct command *c, enum bits_kind kind, const char *text, uint64_t *value,
+			char *error, size_t size)
 {
+	struct bits_request request = c->decode->request;
+
+	request.kind = kind;
 	if (!args_number(text, value, error, size))
 		return false;
-	if (bits_width(&d->request) == 64 || *value >> 32 == 0)
+	if (bits_width(&request) == 64 || *value >> 32 == 0)
 		return true;
-	snprintf(error, size, "'%.40s' does not fit into the 32 bits of %s", text, d->kind);
+	snprintf(error, size, "'%.40s' does not fit into the 32 bits of %s", text,
+		 decode_names[kind].name);
 	return false;
 }
 
-static void describe(struct decode *d, uint64_t value)
+/* "KIND VALUE..." in a line, which it cuts up. */
+static bool take_named(struct command *c, char *text, char *error, size_t size)
 {
-	struct bits_report report;
+	char *rest = NULL, *word = strtok_r(text, " \t", &rest);
+	enum bits_kind kind;
+	uint64_t number, values[LINE_SIZE / 2];
+	unsigned count = 0;
 
-	bits_describe(&d->request, value, &report);
-	d->found |= report.finding_count;
-	if (d->out.json)
-		print_json(d, value, &report);
-	else
-		print_text(d, value, &report);
+	if (!args_choice(word, decode_names, &number, error, size)) {
+		snprintf(error, size,
+			 "'%.40s' begins neither KIND VALUE nor a line of a kvm or kvmmmu trace",
+			 word);
+		return false;
+	}
+	kind = (enum bits_kind)number;
+	while ((word = strtok_r(NULL, " \t", &rest))) {
+		if (!parse_value(c, kind, word, &values[count++], error, size))
+			return false;
+	}
+	if (!count)
+		snprintf(error, size, "no value after %s", decode_names[kind].name);
+	for (unsigned i = 0; i < count; i++)
+		decode_value(c->decode, kind, values[i]);
+	return count;
 }
+
+/* A line, whatever it is; it may be cut up. */
+static bool take_line(struct command *c, char *text, char *error, size_t size)
+{
+	struct trace_line line;
+	uint64_t value;
+
+	/* Values have no colon. */
+	if (strchr(text, ':')) {
+		switch (trace_parse(text, &line, error, size)) {
+		case TRACE_OK:
+		case TRACE_OTHER: decode_line(c->decode, &line); return true;
+		case TRACE_BAD: return false;
+		case TRACE_NONE: break;
+		}
+	}
+	if (!c->kind_given)
+		return take_named(c, text, error, size);
+	if (!parse_value(c, c->kind, text, &value, error, size))
+		return false;
+	decode_value(c->decode, c->kind, value);
+	return true;
+}
+
+/* ---- standard input ---- */
 
 /* Cuts blanks off both ends, in place. */
 static char *trim(char *text)
@@ -213,7 +197,7 @@ static long read_line(char *line, size_t size)
 	long length = 0;
 	int c;
 
-	while ((c = getchar()) != EOF && c != '\n') {
+	while ((c = getchar_unlocked()) != EOF && c != '\n') {
 		if ((size_t)length < size - 1)
 			line[length] = (char)c;
 		length++;
@@ -222,96 +206,187 @@ static long read_line(char *line, size_t size)
 	return c == EOF && !length ? -1 : length;
 }
 
-static enum cli_status describe_stdin(struct decode *d)
+static bool take_bytes(struct command *c, char *line, long length, char *error, size_t size)
 {
-	char line[256], error[200], *text;
-	uint64_t value;
+	char *text;
+
+	if (length >= LINE_SIZE)
+		snprintf(error, size, "longer than %d bytes", LINE_SIZE - 1);
+	else if (strlen(line) != (size_t)length)
+		snprintf(error, size, "a NUL byte");
+	else if (!*(text = trim(line)) || *text == '#' || take_line(c, text, error, size))
+		return true;
+	return false;
+}
+
+/* Bad lines are reported, and the rest is read. */
+static void take_stdin(struct command *c)
+{
+	char line[LINE_SIZE], error[200];
+	struct decode *d = c->decode;
 	long length;
 
 	for (unsigned long number = 1; (length = read_line(line, sizeof(line))) >= 0; number++) {
-		if ((size_t)length >= sizeof(line))
-			return cli_error(CLI_BADINPUT,
-					 "decode: stdin line %lu: longer than %zu bytes", number,
-					 sizeof(line) - 1);
-		if (strlen(line) != (size_t)length)
-			return cli_error(CLI_BADINPUT, "decode: stdin line %lu: a NUL byte",
-					 number);
-		text = trim(line);
-		if (!*text || *text == '#')
+		if (take_bytes(c, line, length, error, sizeof(error)))
 			continue;
-		if (!parse(d, text, &value, error, sizeof(error)))
-			return cli_error(CLI_BADINPUT, "decode: stdin line %lu: %s", number, error);
-		describe(d, value);
+		text_flush(&d->text);
+		cli_error(CLI_BADINPUT, "decode: stdin line %lu: %s", number, error);
+		d->bad = true;
 	}
-	if (ferror(stdin))
-		return cli_error(CLI_BADINPUT, "decode: cannot read stdin");
-	return CLI_OK;
+	if (!ferror(stdin))
+		return;
+	text_flush(&d->text);
+	cli_error(CLI_BADINPUT, "decode: cannot read stdin");
+	d->bad = true;
 }
 
-static enum cli_status describe_all(struct decode *d, char **values, unsigned count)
+/* ---- the command line ---- */
+
+/* Is @text right, as far as that can be seen before anything is printed? */
+static bool check_argument(struct command *c, const char *text, char *error, size_t size)
 {
-	char error[200];
+	struct trace_line line;
+	enum trace_result result;
 	uint64_t value;
 
-	/* All arguments are right before anything is printed. */
+	if (!strcmp(text, "-"))
+		return true;
+	result = strchr(text, ':') ? trace_parse(text, &line, error, size) : TRACE_NONE;
+	if (result != TRACE_NONE)
+		return result != TRACE_BAD;
+	if (c->kind_given)
+		return parse_value(c, c->kind, text, &value, error, size);
+	snprintf(error, size, "'%.40s' is no line of a kvm or kvmmmu trace", text);
+	return false;
+}
+
+static enum cli_status take_arguments(struct command *c, char **arguments, unsigned count)
+{
+	struct decode *d = c->decode;
+	char error[200];
+
 	for (unsigned i = 0; i < count; i++) {
-		if (strcmp(values[i], "-") && !parse(d, values[i], &value, error, sizeof(error)))
+		if (!check_argument(c, arguments[i], error, sizeof(error)))
 			return cli_error(CLI_USAGE, "decode: %s", error);
 	}
 	for (unsigned i = 0; i < count; i++) {
-		enum cli_status status;
-
-		if (strcmp(values[i], "-")) {
-			parse(d, values[i], &value, error, sizeof(error));
-			describe(d, value);
-			continue;
-		}
-		status = describe_stdin(d);
-		if (status != CLI_OK)
-			return status;
+		if (!strcmp(arguments[i], "-"))
+			take_stdin(c);
+		else
+			take_line(c, arguments[i], error, sizeof(error));
 	}
-	return d->found ? CLI_FINDING : CLI_OK;
+	text_flush(&d->text);
+	return d->bad ? CLI_BADINPUT : d->found ? CLI_FINDING : CLI_OK;
 }
 
 /* Options and kind against each other. */
-static enum cli_status check(struct decode *d, bool mode_given, bool level_given, bool layout_given)
+static enum cli_status check(const struct command *c)
 {
-	struct bits_request *r = &d->request;
+	struct bits_request r = c->decode->request;
 
-	if (mode_given && !bits_mode_fits(r->kind, r->mode))
+	r.kind = c->kind;
+	if (c->mode_given && !bits_mode_fits(r.kind, r.mode))
 		return cli_error(CLI_USAGE,
 				 "decode: this --mode does not fit %s, see umbra decode --help",
-				 d->kind);
-	if (level_given && !bits_top(r))
+				 c->kind_name);
+	if (c->level_given && !bits_top(&r))
 		return cli_error(CLI_USAGE, "decode: --level does not fit %s, which has no levels",
-				 d->kind);
-	if (r->level > bits_top(r) && bits_top(r))
+				 c->kind_name);
+	if (r.level > bits_top(&r) && bits_top(&r))
 		return cli_error(CLI_USAGE,
 				 "decode: --level %u, but these tables have levels 1 to %u",
-				 r->level, bits_top(r));
-	if (layout_given && r->kind != BITS_SPTE && r->kind != BITS_ROLE)
-		return cli_error(CLI_USAGE, "decode: --layout fits spte and role, not %s", d->kind);
+				 r.level, bits_top(&r));
+	if (c->decode->layout_given && r.kind != BITS_SPTE && r.kind != BITS_ROLE)
+		return cli_error(CLI_USAGE, "decode: --layout fits spte and role, not %s",
+				 c->kind_name);
+	if (r.now_given && r.kind != BITS_SPTE)
+		return cli_error(CLI_USAGE, "decode: --generation fits spte and traces, not %s",
+				 c->kind_name);
 	return CLI_OK;
 }
 
 /* ---- decode widths ---- */
 
-static enum cli_status print_widths(struct decode *d, bool others_given)
+static enum cli_status print_widths(const struct command *c)
 {
-	const struct args_value *v = d->config;
+	const struct args_value *v = c->config;
+	const struct bits_request *r = &c->decode->request;
 	const struct widths_cpu cpu = {
 		.ept = !v[KEY_VENDOR].given || !v[KEY_VENDOR].number,
 		.npt = !v[KEY_VENDOR].given || v[KEY_VENDOR].number,
-		.pse36 = d->request.flags & MODE_PSE && d->request.flags & MODE_PSE36,
-		.level5 = d->request.ept_level5,
+		.pse36 = r->flags & MODE_PSE && r->flags & MODE_PSE36,
+		.level5 = r->ept_level5,
 		.maxphyaddr = (uint8_t)v[KEY_MAXPHYADDR].number,
 	};
 
-	if (others_given)
-		return cli_error(CLI_USAGE, "decode: --mode, --level and --layout do not fit "
-					    "widths, which shows all modes");
-	widths_print(&d->out, &cpu);
+	if (c->mode_given || c->level_given || c->decode->layout_given || r->now_given)
+		return cli_error(CLI_USAGE, "decode: --mode, --level, --layout and --generation do "
+					    "not fit widths, which shows all modes");
+	widths_print(&c->decode->out, &cpu);
 	return CLI_OK;
+}
+
+/* ---- decode KIND, decode trace, decode LINE ---- */
+
+/* A line that the shell cut into words: together again, in @line. */
+static bool join(char **words, unsigned count, char line[LINE_SIZE])
+{
+	size_t used = 0;
+
+	for (unsigned i = 0; i < count; i++) {
+		int n = snprintf(line + used, LINE_SIZE - used, "%s%s", i ? " " : "", words[i]);
+
+		used += (size_t)n;
+		if (used >= LINE_SIZE)
+			return false;
+	}
+	return true;
+}
+
+static enum trace_result try_trace(const char *text)
+{
+	char why[200];
+	struct trace_line line;
+
+	return trace_parse(text, &line, why, sizeof(why));
+}
+
+/* Lines of traces, or the words of one. */
+static enum cli_status take_traces(struct command *c, char **words, unsigned count)
+{
+	char line[LINE_SIZE], *lines = line;
+
+	if (count > 1 && strcmp(words[0], "-") != 0 && try_trace(words[0]) != TRACE_OK &&
+	    join(words, count, line) && try_trace(line) != TRACE_NONE)
+		return take_arguments(c, &lines, 1);
+	return take_arguments(c, words, count);
+}
+
+static enum cli_status run(struct command *c, char **rest, unsigned count)
+{
+	char error[200], line[LINE_SIZE];
+	uint64_t kind;
+	enum cli_status status;
+
+	if (!strcmp(rest[0], "widths"))
+		return count == 1 ? print_widths(c)
+				  : cli_error(CLI_USAGE, "decode: widths takes no VALUE");
+	if (!strcmp(rest[0], "-") ||
+	    (!args_choice(rest[0], decode_names, &kind, error, sizeof(error)) &&
+	     join(rest, count, line) && try_trace(line) != TRACE_NONE))
+		return take_traces(c, rest, count);
+	if (count == 1)
+		return cli_error(CLI_USAGE, "decode: expected a VALUE after %s, or - for stdin",
+				 rest[0]);
+	if (!strcmp(rest[0], "trace"))
+		return take_traces(c, rest + 1, count - 1);
+	if (!args_choice(rest[0], decode_names, &kind, error, sizeof(error)))
+		return cli_error(CLI_USAGE, "decode: unknown kind: %s, trace, widths", error);
+	c->kind_given = true;
+	c->kind = (enum bits_kind)kind;
+	c->kind_name = rest[0];
+	status = check(c);
+	return status == CLI_OK ? take_arguments(c, rest + 1, count - 1) : status;
 }
 
 static const char details[] =
@@ -326,71 +401,66 @@ static const char details[] =
 	"  npfcode  EXITINFO1 of a nested page fault\n"
 	"  eptqual  exit qualification of an EPT violation\n"
 	"  role     page role word of a table        --layout\n"
-	"VALUE is a number; - reads one a line from standard input.\n"
+	"VALUE is a number, or a line of a trace as ftrace, trace-cmd or perf print the kvmmmu\n"
+	"and kvm events; - reads one a line from standard input.\n"
+	"decode LINE..., decode trace LINE...: lines of a trace. decode -: lines of traces and\n"
+	"lines KIND VALUE... from standard input.\n"
 	"decode widths: how many bits addresses have in each mode, and why.\n"
 	"Keys of --config: vendor=intel|amd, maxphyaddr=32..52, l1tf=BITS (cache bits of a CPU\n"
 	"with L1TF), and 0 or 1 for nx 1g 2m pse pse36 ad execonly mbec gmet rogpt pke pks\n"
 	"advinfo bit8 pcid lam level5.\n"
-	"Exit status 1: a reserved bit, a misconfiguration or another broken rule.\n";
+	"Exit status 1: a reserved bit, a misconfiguration or another broken rule; 3: a line of\n"
+	"standard input could not be read (the others were).\n";
 
 int cmd_decode(int argc, char **argv)
 {
-	struct decode d = {0};
-	uint64_t mode = BITS_MODE_AUTO, layout = 2, level = 1, kind;
-	bool mode_given = false, level_given = false, layout_given = false, widths;
+	struct decode *d = calloc(1, sizeof(*d));
+	struct command c = {.decode = d, .layout = ENTRY_GENERATIONS - 1, .level = 1};
 	struct common_options common = {0};
 	struct args_option common_args[COMMON_OPTION_COUNT];
+	enum cli_status status;
+
+	if (!d)
+		return cli_error(CLI_BADINPUT, "decode: out of memory");
+
 	const struct args_option own[] = {
 		{"mode", 'm', ARGS_CHOICE, "MODE", "paging that the value belongs to",
-		 .symbols = modes, .number = &mode, .given = &mode_given},
+		 .symbols = modes, .number = &c.mode, .given = &c.mode_given},
 		{"level", 'l', ARGS_NUMBER, "N", "level of the table: 1 (4K) to 5", .min = 1,
-		 .max = UMBRA_LEVEL_MAX, .number = &level, .given = &level_given},
+		 .max = UMBRA_LEVEL_MAX, .number = &c.level, .given = &c.level_given},
 		{"layout", 0, ARGS_CHOICE, "6.12|004|7.3", "SPTE or role layout (7.3)",
-		 .symbols = layouts, .number = &layout, .given = &layout_given},
+		 .symbols = layouts, .number = &c.layout, .given = &d->layout_given},
+		{"generation", 'g', ARGS_NUMBER, "N",
+		 "of the memory slots: are MMIO entries current or stale?", .number = &c.now,
+		 .given = &c.now_given},
+		{"brief", 'b', ARGS_FLAG, .help = "a line for each value", .flag = &d->brief},
 		{"config", 'c', ARGS_CALL, "KEY=VALUE,...", "CPU and features", .call = take_config,
-		 .context = &d},
+		 .context = &c},
 		{"vendor", 0, ARGS_CHOICE, "intel|amd", "short for --config vendor=...",
-		 .symbols = vendors, .number = &d.config[KEY_VENDOR].number,
-		 .given = &d.config[KEY_VENDOR].given},
+		 .symbols = vendors, .number = &c.config[KEY_VENDOR].number,
+		 .given = &c.config[KEY_VENDOR].given},
 		{"maxphyaddr", 0, ARGS_NUMBER, "BITS", "short for --config maxphyaddr=...",
-		 .min = 32, .max = 52, .number = &d.config[KEY_MAXPHYADDR].number,
-		 .given = &d.config[KEY_MAXPHYADDR].given},
+		 .min = 32, .max = 52, .number = &c.config[KEY_MAXPHYADDR].number,
+		 .given = &c.config[KEY_MAXPHYADDR].given},
 	};
 	struct args_spec spec = {
 		.name = "decode",
-		.synopsis = "KIND VALUE... | widths",
+		.synopsis = "KIND VALUE... | LINE... | widths",
 		.summary = "Name and explain every bit of an entry, a register or a fault code.",
 		.details = details,
 		.groups = {{own, sizeof(own) / sizeof(*own)}, {common_args, COMMON_OPTION_COUNT}},
 		.rest_min = 1,
 		.rest_many = true,
 	};
-	enum cli_status status;
-	char error[200];
 
 	common_options(&common, common_args);
-	if (!args_parse(&spec, argc, argv))
-		return spec.status;
-	apply_config(&d);
-	out_init(&d.out, common.json, common.quiet);
-	widths = !strcmp(spec.rest[0], "widths");
-	if (!widths && !args_choice(spec.rest[0], kinds, &kind, error, sizeof(error)))
-		return cli_error(CLI_USAGE, "decode: unknown kind: %s", error);
-	if (widths != (spec.rest_count == 1))
-		return cli_error(CLI_USAGE,
-				 widths ? "decode: widths takes no VALUE"
-					: "decode: expected a VALUE after %s, or - for stdin",
-				 spec.rest[0]);
-	if (widths)
-		return out_finish(&d.out,
-				  print_widths(&d, mode_given || level_given || layout_given));
-	d.kind = spec.rest[0];
-	d.request.kind = (enum bits_kind)kind;
-	d.request.mode = (enum bits_mode)mode;
-	d.request.level = (unsigned)level;
-	d.request.generation = (unsigned)layout;
-	status = check(&d, mode_given, level_given, layout_given);
-	if (status != CLI_OK)
-		return status;
-	return out_finish(&d.out, describe_all(&d, spec.rest + 1, spec.rest_count - 1));
+	if (args_parse(&spec, argc, argv)) {
+		apply_options(&c);
+		out_init(&d->out, common.json, common.quiet);
+		status = out_finish(&d->out, run(&c, spec.rest, spec.rest_count));
+	} else {
+		status = (enum cli_status)spec.status;
+	}
+	free(d);
+	return status;
 }

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * decode.h - between the files of `umbra decode` (decode*.c) only.
+ */
+#ifndef CLI_DECODE_H
+#define CLI_DECODE_H
+
+#include "cli/args.h"
+#include "cli/bits.h"
+#include "cli/out.h"
+#include "cli/text.h"
+#include "cli/trace.h"
+
+/* Layouts of EPT entries and of others. */
+#define DECODE_LAYOUTS (2 * ENTRY_GENERATIONS)
+/* Kinds, and role words that come from a trace's text. */
+#define DECODE_BOUNDS (BITS_KINDS + 1)
+
+struct decode {
+	/** As the command line has it; the kind is the value's. */
+	struct bits_request request;
+	bool layout_given, brief;
+	struct out out;
+	/** Some value broke a rule; some line could not be read. */
+	bool found, bad;
+	/** Bound when first needed. */
+	bool is_bound[DECODE_BOUNDS], layout_is_bound[DECODE_LAYOUTS];
+	struct bits_bound bound[DECODE_BOUNDS], layout[DECODE_LAYOUTS];
+	struct bits_report report, other;
+	struct trace_report trace;
+	struct text text;
+};
+
+/** decode_names - kinds by name, until a NULL name. */
+extern const struct args_symbol decode_names[];
+
+/** decode_value - print what @value of @kind means. */
+void decode_value(struct decode *d, enum bits_kind kind, uint64_t value);
+/** decode_line - the same for a trace line: TRACE_OK or TRACE_OTHER. */
+void decode_line(struct decode *d, const struct trace_line *line);
+
+#endif
