@@ -8,9 +8,6 @@
  * In QEMU's ELF dumps ranges start anywhere (the data follow the notes at once), and
  * no mapping can move bytes within a page: when its first view is asked for, such a
  * range is copied into a file without a name, all but its pages of zeros.
- *
- * A view that is given back is kept for the next caller, with the pages that were
- * written put right: writing a page again costs far less than faulting it in again.
  */
 #define _GNU_SOURCE /* memfd_create */
 #include <errno.h>
@@ -19,26 +16,21 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "image/pagemap.h"
 #include "image/parts.h"
+#include "image/viewpool.h"
 
 /** struct image_views - those of one range; image->views[index]. */
 struct image_views {
-	/** The copy of the range, or -1. */
-	int copy;
-	/** Views that nobody has at the moment. */
-	void **free;
-	unsigned free_count, made;
+	bool open;
+	/** Pool of the copy, which is closed with it; else of the image's file. */
+	bool copied;
+	struct viewpool pool;
 };
 
 bool views_new(struct image *image)
 {
 	image->views = calloc(image->range_count + 1u, sizeof(*image->views));
-	if (!image->views)
-		return parts_fail(image, 0, "no memory for %u ranges", image->range_count);
-	for (unsigned i = 0; i < image->range_count; i++)
-		image->views[i].copy = -1;
-	return true;
+	return image->views || parts_fail(image, 0, "no memory for %u ranges", image->range_count);
 }
 
 void views_free(struct image *image)
@@ -46,11 +38,10 @@ void views_free(struct image *image)
 	for (unsigned i = 0; image->views && i < image->range_count; i++) {
 		struct image_views *views = &image->views[i];
 
-		while (views->free_count)
-			munmap(views->free[--views->free_count], (size_t)image->ranges[i].size);
-		free(views->free);
-		if (views->copy >= 0)
-			close(views->copy);
+		if (views->open)
+			viewpool_close(&views->pool);
+		if (views->copied)
+			close(views->pool.fd);
 	}
 	free(image->views);
 }
@@ -74,70 +65,29 @@ static bool copy_range(int fd, const uint8_t *from, uint64_t size)
 	return true;
 }
 
-/** A descriptor with the bytes of @range at *offset; -1 and errno if there can be none. */
-static int file_of(const struct image *image, struct image_views *views,
-		   const struct image_range *range, uint64_t *offset)
+/** The pool of range @index, opened if need be; NULL and errno if it cannot. */
+static struct viewpool *pool_of(struct image *image, unsigned index)
 {
-	int fd;
+	const struct image_range *range = &image->ranges[index];
+	const uint8_t *bytes = image->bytes + range->offset;
+	struct image_views *views = &image->views[index];
+	int fd = image->fd;
 
-	*offset = range->offset;
-	if (image->fd >= 0 && range->offset % (uint64_t)sysconf(_SC_PAGESIZE) == 0)
-		return image->fd;
-	*offset = 0;
-	if (views->copy >= 0)
-		return views->copy;
-	fd = memfd_create("image", MFD_CLOEXEC);
-	if (fd >= 0 && !copy_range(fd, image->bytes + range->offset, range->size)) {
-		close(fd);
-		fd = -1;
-	}
-	views->copy = fd;
-	return fd;
-}
-
-static void *make(const struct image *image, struct image_views *views,
-		  const struct image_range *range)
-{
-	void **more = realloc(views->free, (views->made + 1) * sizeof(*more));
-	uint64_t offset;
-	void *view;
-	int fd;
-
-	if (!more)
-		return MAP_FAILED;
-	/* Room to give it back. */
-	views->free = more;
-	fd = file_of(image, views, range, &offset);
-	if (fd < 0)
-		return MAP_FAILED;
-	view = mmap(NULL, (size_t)range->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE,
-		    fd, (off_t)offset);
-	if (view != MAP_FAILED)
-		views->made++;
-	return view;
-}
-
-/** Pages of @view that may have been written get the image's bytes again. */
-static void put_right(uint8_t *view, const uint8_t *bytes, uint64_t size)
-{
-	const uint64_t pages = size / UMBRA_PAGE_SIZE;
-	const int map = pagemap_open();
-
-	for (uint64_t page = 0; page < pages; page += PAGEMAP_BATCH) {
-		unsigned n =
-			pages - page < PAGEMAP_BATCH ? (unsigned)(pages - page) : PAGEMAP_BATCH;
-		bool own[PAGEMAP_BATCH] = {false};
-
-		pagemap_own(map, view + page * UMBRA_PAGE_SIZE, n, own);
-		for (unsigned i = 0; i < n; i++) {
-			const uint64_t at = (page + i) * UMBRA_PAGE_SIZE;
-
-			if (own[i])
-				memcpy(view + at, bytes + at, UMBRA_PAGE_SIZE);
+	if (views->open)
+		return &views->pool;
+	if (fd < 0 || range->offset % (uint64_t)sysconf(_SC_PAGESIZE) != 0) {
+		fd = memfd_create("image", MFD_CLOEXEC);
+		if (fd >= 0 && !copy_range(fd, bytes, range->size)) {
+			close(fd);
+			fd = -1;
 		}
+		if (fd < 0)
+			return NULL;
+		views->copied = true;
 	}
-	if (map >= 0)
-		close(map);
+	viewpool_open(&views->pool, fd, views->copied ? 0 : range->offset, range->size, bytes);
+	views->open = true;
+	return &views->pool;
 }
 
 void *image_map(const struct image *image, unsigned index, char *error, size_t error_size)
@@ -145,9 +95,8 @@ void *image_map(const struct image *image, unsigned index, char *error, size_t e
 	const struct image_range *range = image_range(image, index);
 	/* What is kept changes nothing that a caller can see. */
 	struct image *own = (struct image *)image;
-	struct image_views *views;
-	void *view;
-	bool used;
+	struct viewpool *pool;
+	void *view = NULL;
 
 	if (!range) {
 		parts_say(error, error_size, "%s: range %u, expected a number below %u",
@@ -155,30 +104,21 @@ void *image_map(const struct image *image, unsigned index, char *error, size_t e
 		return NULL;
 	}
 	pthread_mutex_lock(&own->viewing);
-	views = &own->views[index];
-	used = views->free_count;
-	view = used ? views->free[--views->free_count] : make(image, views, range);
+	pool = pool_of(own, index);
 	pthread_mutex_unlock(&own->viewing);
-	if (view == MAP_FAILED) {
+	if (pool)
+		view = viewpool_get(pool);
+	if (!view)
 		parts_say(error, error_size, "%s: offset 0x%llx: cannot map %llu bytes: %s",
 			  image->path, (unsigned long long)range->offset,
 			  (unsigned long long)range->size, strerror(errno));
-		return NULL;
-	}
-	if (used)
-		put_right(view, image->bytes + range->offset, range->size);
 	return view;
 }
 
 void image_unmap(const struct image *image, unsigned index, void *view)
 {
 	struct image *own = (struct image *)image;
-	struct image_views *views;
 
-	if (!image_range(image, index) || !view)
-		return;
-	pthread_mutex_lock(&own->viewing);
-	views = &own->views[index];
-	views->free[views->free_count++] = view;
-	pthread_mutex_unlock(&own->viewing);
+	if (image_range(image, index) && view)
+		viewpool_put(&own->views[index].pool, view);
 }

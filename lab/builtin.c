@@ -32,6 +32,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "image/viewpool.h"
 #include "lab/builtin.h"
 
 #define P (1ull << 0)
@@ -62,13 +63,20 @@
 #define PAGES_MAX 16384
 #define MEMORY_COUNT 5
 
+/** struct store - what the memories hold at first. */
+struct store {
+	int file[MEMORY_COUNT];
+	uint8_t *bytes[MEMORY_COUNT];
+	struct viewpool pool[MEMORY_COUNT];
+	unsigned count;
+};
+
 struct builtin {
 	struct builtin_config config;
 	struct lab_memory memory[MEMORY_COUNT];
 	unsigned memory_count;
-	/** Contents of the memories, of @like if there is one. */
-	const struct builtin *like;
-	int file[MEMORY_COUNT];
+	struct store *store;
+	bool own_store; /* else it is that of the guest to be like */
 	struct builtin_page *page;
 	unsigned page_count;
 	/** Format: levels, bits per index, entry size, first bit of the index. */
@@ -95,31 +103,46 @@ const char *builtin_mode_name(enum builtin_mode mode)
 /* ---- memory ----
  *
  * What all guests begin with lies in files without a name, of which each has private
- * views: another guest costs its tables and the pages that it touches.
+ * views: another guest costs its tables and the pages that it writes.
  */
-
-static void *view(int fd, uint64_t size, int sharing)
-{
-	void *at = mmap(NULL, size, PROT_READ | PROT_WRITE, sharing | MAP_NORESERVE, fd, 0);
-
-	return at == MAP_FAILED ? NULL : at;
-}
 
 static bool add_memory(struct builtin *b, uint64_t base, uint64_t size, bool readonly)
 {
 	const unsigned i = b->memory_count++;
-	struct lab_memory *m = &b->memory[i];
+	struct store *store = b->store;
+	void *bytes;
 
-	*m = (struct lab_memory){.base = {base}, .size = size, .readonly = readonly};
-	if (b->like) {
-		b->file[i] = b->like->file[i];
+	b->memory[i] = (struct lab_memory){.base = {base}, .size = size, .readonly = readonly};
+	if (!b->own_store)
 		return true;
-	}
-	b->file[i] = memfd_create("guest", MFD_CLOEXEC);
-	if (b->file[i] < 0 || ftruncate(b->file[i], (off_t)size))
+	store->file[i] = memfd_create("guest", MFD_CLOEXEC);
+	if (store->file[i] < 0)
 		return false;
-	m->bare = view(b->file[i], size, MAP_SHARED);
-	return m->bare;
+	store->count++;
+	if (ftruncate(store->file[i], (off_t)size))
+		return false;
+	bytes = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, store->file[i],
+		     0);
+	if (bytes == MAP_FAILED)
+		return false;
+	/* Filled before anybody asks for a view. */
+	b->memory[i].bare = store->bytes[i] = bytes;
+	viewpool_open(&store->pool[i], store->file[i], 0, size, bytes);
+	return true;
+}
+
+static void store_free(struct builtin *b)
+{
+	struct store *store = b->store;
+
+	for (unsigned i = 0; i < store->count; i++) {
+		if (store->bytes[i]) {
+			viewpool_close(&store->pool[i]);
+			munmap(store->bytes[i], b->memory[i].size);
+		}
+		close(store->file[i]);
+	}
+	free(store);
 }
 
 /* From the files themselves to views of them. */
@@ -128,10 +151,8 @@ static bool add_views(struct builtin *b)
 	for (unsigned i = 0; i < b->memory_count; i++) {
 		struct lab_memory *m = &b->memory[i];
 
-		if (m->bare)
-			munmap(m->bare, m->size);
-		m->bare = view(b->file[i], m->size, MAP_PRIVATE);
-		m->umbra = view(b->file[i], m->size, MAP_PRIVATE);
+		m->bare = viewpool_get(&b->store->pool[i]);
+		m->umbra = viewpool_get(&b->store->pool[i]);
 		if (!m->bare || !m->umbra)
 			return false;
 	}
@@ -552,8 +573,8 @@ struct builtin *builtin_new(const struct builtin_config *config)
 		return NULL;
 	b->config = *config;
 	/* One without the same memories is of no use. */
-	if (config->like && (config->like->config.high || !config->high))
-		b->like = config->like;
+	b->own_store = !config->like || (config->high && !config->like->config.high);
+	b->store = b->own_store ? calloc(1, sizeof(*b->store)) : config->like->store;
 	b->page = calloc(PAGES_MAX, sizeof(*b->page));
 	b->next_table = TABLES;
 	b->next_data = DATA;
@@ -566,7 +587,8 @@ struct builtin *builtin_new(const struct builtin_config *config)
 	b->has_nx = b->top > 2 && config->cpu.features & UMBRA_CPU_NX;
 	b->has_keys = b->top > 3;
 	b->has_large = config->mode != BUILTIN_32;
-	ok = b->page && add_memory(b, 0, MMIO, false) && add_memory(b, ROM, 0x100000 - ROM, true) &&
+	ok = b->page && b->store && add_memory(b, 0, MMIO, false) &&
+	     add_memory(b, ROM, 0x100000 - ROM, true) &&
 	     add_memory(b, 0x100000, DATA_END - 0x100000, false) &&
 	     add_memory(b, BIG, BIG_SIZE, false) &&
 	     (!config->high || add_memory(b, HIGH, HIGH_SIZE, false));
@@ -574,8 +596,10 @@ struct builtin *builtin_new(const struct builtin_config *config)
 		builtin_free(b);
 		return NULL;
 	}
-	if (!b->like)
+	if (b->own_store)
 		fill_all(b);
+	for (unsigned i = 0; i < b->memory_count; i++)
+		b->memory[i].bare = NULL;
 	if (!add_views(b)) {
 		builtin_free(b);
 		return NULL;
@@ -595,13 +619,14 @@ void builtin_free(struct builtin *b)
 	if (!b)
 		return;
 	for (unsigned i = 0; i < b->memory_count; i++) {
-		if (b->memory[i].bare)
-			munmap(b->memory[i].bare, b->memory[i].size);
+		/* While it is being filled, bare is the store's. */
+		if (b->memory[i].bare && b->memory[i].bare != b->store->bytes[i])
+			viewpool_put(&b->store->pool[i], b->memory[i].bare);
 		if (b->memory[i].umbra)
-			munmap(b->memory[i].umbra, b->memory[i].size);
-		if (!b->like && b->file[i] >= 0)
-			close(b->file[i]);
+			viewpool_put(&b->store->pool[i], b->memory[i].umbra);
 	}
+	if (b->own_store && b->store)
+		store_free(b);
 	free(b->page);
 	free(b);
 }

@@ -49,7 +49,7 @@ static void run_setup(void **state)
 				.seed = seed + 1001,
 				.steps = scaled(300),
 				.audit_every = 1,
-				.compare_every = 10,
+				.compare_every = 25,
 				.stop = true,
 			};
 			struct program two = {
