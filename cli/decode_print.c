@@ -16,10 +16,17 @@
 #include <string.h>
 
 const struct args_symbol decode_names[] = {
-	{"spte", BITS_SPTE}, {"pte", BITS_PTE},         {"ept", BITS_EPT},
-	{"npt", BITS_NPT},   {"cr3", BITS_CR3},         {"eptp", BITS_EPTP},
-	{"pfec", BITS_PFEC}, {"npfcode", BITS_NPFCODE}, {"eptqual", BITS_EPTQUAL},
-	{"role", BITS_ROLE}, {NULL, 0},
+	{"spte", BITS_SPTE},
+	{"pte", BITS_PTE},
+	{"ept", BITS_EPT},
+	{"npt", BITS_NPT},
+	{"cr3", BITS_CR3},
+	{"eptp", BITS_EPTP},
+	{"pfec", BITS_PFEC},
+	{"npfcode", BITS_NPFCODE},
+	{"eptqual", BITS_EPTQUAL},
+	{"role", BITS_ROLE},
+	{NULL, 0},
 };
 
 /* ---- which configuration ---- */
@@ -124,8 +131,8 @@ static void field_text(struct decode *d, const struct bits_field *field)
 	text_left(&d->text, field->name, 15);
 	text_put(&d->text, " ");
 	text_right(&d->text,
-		   field->value > 9 ? text_hex(number, field->value) :
-				      text_decimal(number, field->value),
+		   field->value > 9 ? text_hex(number, field->value)
+				    : text_decimal(number, field->value),
 		   14);
 	text_put(&d->text, "  ");
 	text_put(&d->text, field->meaning);

@@ -39,6 +39,8 @@ struct trace_event {
 	struct key key[EVENT_KEYS];
 };
 
+/* An event, then a line for its keys. */
+/* clang-format off */
 static const struct trace_event events[] = {
 	{"kvm_mmu_set_spte", "an entry was written", false,
 	 {{"gfn", TRACE_GFN, HEX, false}, {"spte", TRACE_SPTE, HEX, false},
@@ -104,6 +106,7 @@ static const struct trace_event events[] = {
 	{"kvm_cr", "the guest writes a control register", false,
 	 {{"cr_write", TRACE_CR, DECIMAL, true}, {"=", TRACE_CR_VALUE, HEX, true}}},
 };
+/* clang-format on */
 
 /* ---- words ---- */
 
@@ -204,8 +207,8 @@ static bool take(const char *text, const struct key *key, struct trace_line *lin
 	start = p = skip_separators(p);
 	minus = key->how == DECIMAL && *p == '-';
 	p += minus;
-	ok = key->how == FLAGS ? flags(p, &value) :
-				 number(&p, key->how == DECIMAL ? 10 : 16, &value);
+	ok = key->how == FLAGS ? flags(p, &value)
+			       : number(&p, key->how == DECIMAL ? 10 : 16, &value);
 	if (ok)
 		give(line, key->id, minus ? -value : value);
 	else

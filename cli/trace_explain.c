@@ -101,7 +101,7 @@ static void say_generation(const struct bits_bound *sptes, enum trace_id id,
 {
 	const unsigned bits = entry_generation_bits(&sptes->entries);
 	const uint64_t mask = (1ull << bits) - 1, value = line->value[id];
-	const char *what = id == TRACE_KVM_GENERATION	 ? "of the memory slots now"
+	const char *what = id == TRACE_KVM_GENERATION    ? "of the memory slots now"
 			   : id == TRACE_SPTE_GENERATION ? "that the entry was made under"
 							 : "of the memory slots, kept in the entry";
 
@@ -125,9 +125,7 @@ static bool meaning(const struct bits_bound *sptes, const struct trace_line *lin
 		snprintf(text, BITS_TEXT, "host frame at 0x%llx",
 			 (unsigned long long)value << UMBRA_PAGE_SHIFT);
 		break;
-	case TRACE_LEVEL:
-		snprintf(text, BITS_TEXT, "entries of %s each", level_text(value));
-		break;
+	case TRACE_LEVEL: snprintf(text, BITS_TEXT, "entries of %s each", level_text(value)); break;
 	case TRACE_AT:
 		snprintf(text, BITS_TEXT, "entry %u of the table at 0x%llx",
 			 (unsigned)(value % UMBRA_PAGE_SIZE / ENTRY_BYTES),
@@ -138,26 +136,29 @@ static bool meaning(const struct bits_bound *sptes, const struct trace_line *lin
 	case TRACE_KVM_GENERATION:
 	case TRACE_SPTE_GENERATION: say_generation(sptes, id, line, text); break;
 	case TRACE_VALID:
-		snprintf(text, BITS_TEXT, value ? "believed: the access is emulated" :
-						  "stale: the slow way, which makes a new one");
+		snprintf(text, BITS_TEXT,
+			 value ? "believed: the access is emulated"
+			       : "stale: the slow way, which makes a new one");
 		break;
 	case TRACE_FIXED:
 		snprintf(text, BITS_TEXT, value ? "the new entry was written" : "not fixed here");
 		break;
 	case TRACE_SPURIOUS:
-		snprintf(text, BITS_TEXT, value ? "the entry allowed the access already" :
-						  "the entry did not allow the access");
+		snprintf(text, BITS_TEXT,
+			 value ? "the entry allowed the access already"
+			       : "the entry did not allow the access");
 		break;
 	case TRACE_SPACE:
 		snprintf(text, BITS_TEXT, value ? "address space of SMM" : "usual address space");
 		break;
 	case TRACE_ROOTS:
-		snprintf(text, BITS_TEXT, value ? "vCPUs that have it as their root" :
-						  "no vCPU has it as its root");
+		snprintf(text, BITS_TEXT,
+			 value ? "vCPUs that have it as their root" : "no vCPU has it as its root");
 		break;
 	case TRACE_UNSYNC:
-		snprintf(text, BITS_TEXT, value ? "the guest's table may have changed (S-21)" :
-						  "agrees with the guest's table");
+		snprintf(text, BITS_TEXT,
+			 value ? "the guest's table may have changed (S-21)"
+			       : "agrees with the guest's table");
 		break;
 	case TRACE_ADDRESS: snprintf(text, BITS_TEXT, "address of the access"); break;
 	case TRACE_RIP: snprintf(text, BITS_TEXT, "instruction of the guest"); break;
@@ -299,16 +300,14 @@ static void say_change(const struct bits_bound *sptes, const struct trace_line *
 	}
 	if (entry_is_present(kind, old) && entry_is_present(kind, new) &&
 	    (old ^ new) & kind->address)
-		used += snprintf(report->change + used, BITS_TEXT - (size_t)used,
-				 "%sanother frame", used ? " " : "");
+		used += snprintf(report->change + used, BITS_TEXT - (size_t)used, "%sanother frame",
+				 used ? " " : "");
 	if (old == new)
 		snprintf(report->change, BITS_TEXT, "no change");
 	else if (entry_is_present(kind, old))
-		snprintf(report->change + used, BITS_TEXT - (size_t)used, "%s%s",
-			 used ? ": " : "",
-			 entry_needs_flush(kind, old, new, level) ?
-				 "needs a TLB flush (Q-14)" :
-				 "needs no TLB flush (Q-14)");
+		snprintf(report->change + used, BITS_TEXT - (size_t)used, "%s%s", used ? ": " : "",
+			 entry_needs_flush(kind, old, new, level) ? "needs a TLB flush (Q-14)"
+								  : "needs no TLB flush (Q-14)");
 }
 
 /* ---- pages ---- */
@@ -366,8 +365,8 @@ void trace_explain(const struct bits_bound *sptes, const struct trace_line *line
 	report->field_count = report->value_count = report->finding_count = 0;
 	report->change[0] = 0;
 	report->now_given = has(line, TRACE_KVM_GENERATION) || sptes->request.now_given;
-	report->now = has(line, TRACE_KVM_GENERATION) ? line->value[TRACE_KVM_GENERATION] :
-							sptes->request.now;
+	report->now = has(line, TRACE_KVM_GENERATION) ? line->value[TRACE_KVM_GENERATION]
+						      : sptes->request.now;
 	list_fields(sptes, line, report);
 	if (has(line, TRACE_ROLE)) {
 		decode(report, "role", BITS_ROLE, 0, line->value[TRACE_ROLE]);
