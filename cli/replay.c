@@ -196,7 +196,7 @@ static void total(const struct story *s, const struct kvm_replayed *replayed)
 
 /* ---- running ---- */
 
-static struct umbra_vm_config vm_config(const struct setup *setup, bool trace)
+static struct umbra_vm_config vm_config(const struct setup *setup)
 {
 	const struct lab_config *lab = &setup->lab;
 
@@ -209,7 +209,7 @@ static struct umbra_vm_config vm_config(const struct setup *setup, bool trace)
 		.exec_by_mode = lab->exec_by_mode,
 		.page_limit = lab->page_limit,
 		.bug_truncate_gpa = lab->bug_truncate_gpa,
-		.trace = trace,
+		.trace = true,
 	};
 }
 
@@ -218,7 +218,7 @@ static enum cli_status replay(const struct replays *replays, const char *path,
 {
 	struct story story = {.replays = replays, .source = path, .config = setup->name};
 	const struct kvm_config config = {
-		.vm = vm_config(setup, replays->verbose),
+		.vm = vm_config(setup),
 		.tell = on_told,
 		.context = &story,
 	};

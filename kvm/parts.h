@@ -137,6 +137,8 @@ int64_t kvm_system_capability(struct kvm_process *process, const struct kvm_vm *
 int64_t kvm_vm_create(struct kvm_process *process, uint64_t type);
 void kvm_vm_put(struct kvm_vm *vm);
 uint64_t kvm_vm_audit(struct kvm_vm *vm);
+/** kvm_vm_root_bits - address bits that the VM's roots translate (F-30); 64: all. */
+unsigned kvm_vm_root_bits(const struct kvm_vm *vm);
 int64_t kvm_vm_enable_cap(struct kvm_vm *vm, uint64_t arg);
 int64_t kvm_vm_create_memfd(struct kvm_vm *vm, uint64_t arg);
 
@@ -161,6 +163,9 @@ struct umbra_cpu kvm_cpuid_none(const struct umbra_cpu *host);
 int64_t kvm_cpuid_set(struct kvm_vcpu *vcpu, uint64_t arg);
 
 int64_t kvm_run(struct kvm_vcpu *vcpu, uint64_t arg);
+/** kvm_run_memory_fault - leave KVM_EXIT_MEMORY_FAULT for the page of @gpa. */
+void kvm_run_memory_fault(struct kvm_vcpu *vcpu, umbra_gpa gpa);
+int64_t kvm_prefault(struct kvm_vcpu *vcpu, uint64_t arg);
 
 /* ---- types.c, layout.c: what lies behind pointers ---- */
 

@@ -233,6 +233,7 @@ static int64_t vcpu_request(struct kvm_vcpu *vcpu, uint32_t request, uint64_t ar
 	case KVM_SET_SREGS2: return kvm_vcpu_set_sregs(vcpu, arg, true);
 	case KVM_TRANSLATE: return kvm_vcpu_translate(vcpu, arg);
 	case KVM_SET_CPUID2: return kvm_cpuid_set(vcpu, arg);
+	case KVM_PRE_FAULT_MEMORY: return kvm_prefault(vcpu, arg);
 	default: return kvm_refuse(vcpu->vm->process, EINVAL, "a vCPU has no such request");
 	}
 }
@@ -258,6 +259,7 @@ static bool is_known(uint32_t request)
 		KVM_SET_SREGS2,
 		KVM_TRANSLATE,
 		KVM_SET_CPUID2,
+		KVM_PRE_FAULT_MEMORY,
 	};
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)

@@ -66,31 +66,34 @@ static bool exit_internal(struct run *run, uint32_t suberror)
 				 : "KVM_EXIT_INTERNAL_ERROR, emulation failed");
 }
 
-/* Address bits that a TDP root translates (F-30). */
-static unsigned root_bits(const struct umbra_vm_config *config)
+void kvm_run_memory_fault(struct kvm_vcpu *vcpu, umbra_gpa gpa)
 {
-	if (config->paging == UMBRA_PAGING_SHADOW)
-		return 64;
-	return config->levels == 3 ? 32 : config->levels == 4 ? 48 : 52;
+	struct kvm_run_page *page = &vcpu->run;
+
+	page->exit_reason = KVM_EXIT_MEMORY_FAULT;
+	page->memory_fault.flags = 0;
+	page->memory_fault.gpa = gpa.v & ~KVM_PAGE_MASK;
+	page->memory_fault.size = UMBRA_PAGE_SIZE;
+	kvm_tell(vcpu->vm->process, KVM_TOLD_STEP, "exit: KVM_EXIT_MEMORY_FAULT, gpa 0x%" PRIx64,
+		 gpa.v);
+	if (vcpu->run_address)
+		kvm_memory_write(vcpu->vm->process->memory, vcpu->run_address, page, sizeof(*page));
 }
 
 /* Memory that is there, and cannot be had: F-32 says why in the exit, F-21 does not. */
 static bool exit_memory_fault(struct run *run, umbra_gpa gpa)
 {
-	const unsigned bits = root_bits(&run->process->config.vm);
+	const unsigned bits = kvm_vm_root_bits(run->vcpu->vm);
 
 	/* Shifting by all 64 bits would be undefined. */
-	if (gpa.v >> (bits - 1) < 2) {
-		kvm_refuse(run->process, EFAULT, "gpa 0x%" PRIx64 ": its user memory is not there",
-			   gpa.v);
-		return ends(run, -EFAULT);
-	}
-	run->vcpu->run.memory_fault.flags = 0;
-	run->vcpu->run.memory_fault.gpa = gpa.v & ~KVM_PAGE_MASK;
-	run->vcpu->run.memory_fault.size = UMBRA_PAGE_SIZE;
-	kvm_refuse(run->process, EFAULT, "gpa 0x%" PRIx64 " is beyond the %u bits of the root",
-		   gpa.v, bits);
-	return exit_with(run, KVM_EXIT_MEMORY_FAULT, -EFAULT, "KVM_EXIT_MEMORY_FAULT");
+	if (gpa.v >> (bits - 1) < 2)
+		return ends(run,
+			    kvm_refuse(run->process, EFAULT,
+				       "gpa 0x%" PRIx64 ": its user memory is not there", gpa.v));
+	kvm_run_memory_fault(run->vcpu, gpa);
+	return ends(run,
+		    kvm_refuse(run->process, EFAULT,
+			       "gpa 0x%" PRIx64 " is beyond the %u bits of the root", gpa.v, bits));
 }
 
 /* ---- accesses ---- */

@@ -50,6 +50,12 @@ static void on_trace(void *context, const struct umbra_trace *t)
 		kvm_tell(vm->process, KVM_TOLD_TRACE,
 			 "table at 0x%" PRIx64 " of frame 0x%" PRIx64 " goes", t->c, t->a);
 		break;
+	case UMBRA_TRACE_CHANGED_PFN:
+		kvm_tell(vm->process, KVM_TOLD_STEP,
+			 "gpa 0x%" PRIx64 " leads to host frame 0x%" PRIx64
+			 ", but its memory is frame 0x%" PRIx64,
+			 t->a, t->b, t->c);
+		break;
 	default: break;
 	}
 }
@@ -68,14 +74,26 @@ uint64_t kvm_vm_audit(struct kvm_vm *vm)
 	return umbra_audit(vm->umbra, on_finding, vm);
 }
 
+unsigned kvm_vm_root_bits(const struct kvm_vm *vm)
+{
+	const struct umbra_vm_config *config = &vm->process->config.vm;
+
+	if (config->paging == UMBRA_PAGING_SHADOW)
+		return 64;
+	return config->levels == 3 ? 32 : config->levels == 4 ? 48 : 52;
+}
+
 /* ---- birth and death ---- */
 
 static bool open_host(struct kvm_vm *vm)
 {
+	const struct umbra_vm_config *vm_config = &vm->process->config.vm;
+	/* Only PAE roots have to lie below 4 GiB. */
+	const bool low = vm_config->paging == UMBRA_PAGING_SHADOW || vm_config->levels == 3;
 	const struct posix_config config = {
 		.single = true,
 		.base = {POSIX_LOW_BASE, POSIX_HIGH_BASE},
-		.pages = {512, 16384},
+		.pages = {low ? 512 : 0, 16384},
 	};
 	const struct posix_region memory = {
 		.base = {MEMORY_BASE},

@@ -38,6 +38,13 @@ static void *reserve(uint64_t size)
 	return at == MAP_FAILED ? NULL : at;
 }
 
+/* In one piece: the pages, then a word and a link for each. */
+static uint64_t pool_size(const struct pool *pool)
+{
+	return pool->pages *
+	       (uint64_t)(UMBRA_PAGE_SIZE + sizeof(*pool->private) + sizeof(*pool->next));
+}
+
 bool pool_open(struct pool *pool, uint64_t base, uint64_t pages)
 {
 	pool->base = base;
@@ -45,20 +52,18 @@ bool pool_open(struct pool *pool, uint64_t base, uint64_t pages)
 	pool->head = NO_PAGE;
 	if (!pages)
 		return true;
-	pool->bytes = reserve(pages * UMBRA_PAGE_SIZE);
-	pool->next = reserve(pages * sizeof(*pool->next));
-	pool->private = reserve(pages * sizeof(*pool->private));
-	return pool->bytes && pool->next && pool->private;
+	pool->bytes = reserve(pool_size(pool));
+	if (!pool->bytes)
+		return false;
+	pool->private = (void **)(pool->bytes + pages * UMBRA_PAGE_SIZE);
+	pool->next = (uint32_t *)(pool->private + pages);
+	return true;
 }
 
 void pool_close(struct pool *pool)
 {
 	if (pool->bytes)
-		munmap(pool->bytes, pool->pages * (uint64_t)UMBRA_PAGE_SIZE);
-	if (pool->next)
-		munmap(pool->next, pool->pages * sizeof(*pool->next));
-	if (pool->private)
-		munmap(pool->private, pool->pages * sizeof(*pool->private));
+		munmap(pool->bytes, pool_size(pool));
 }
 
 static bool pool_take(struct pool *pool, uint32_t *index)

@@ -39,15 +39,69 @@ static inline uint8_t calls_byte(struct calls *c)
 static inline uint64_t calls_value(struct calls *c)
 {
 	static const uint64_t values[] = {
-		0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 13, 63, 64, 65, 128, 168, 0x200, 0xfff, 0x1000, 0x1001,
-		0x2000, 0x3000, 0x4000, 0x8000, 0x10000, 0x20000, 0x100000, 0x200000, 0x201000,
-		0x1000000, 0x20000000, 0x20001000, 0x40000000, 0xffff0000, 0xfffff000, 0xfffffff0,
-		0xffffffff, 1ull << 32, 1ull << 36, 1ull << 46, (1ull << 46) - 0x1000, 1ull << 47,
-		(1ull << 48) - 0x1000, 1ull << 48, 1ull << 52, 1ull << 63, UINT64_MAX, -0x1000ull,
-		KVM_MEMORY_TEXT, KVM_MEMORY_TEXT + 0x1000, KVM_MEMORY_TEXT + 0x10000,
-		KVM_MEMORY_TEXT + KVM_MEMORY_SIZE - 0x1000, KVM_MEMORY_TEXT - 0x1000, CALLS_ARG,
-		KVM_USER_END, KVM_USER_END - 0x1000, 0x7ffb, 0x7ffc, 0x10000, 0x10001,
-		UMBRA_CR0_PE | UMBRA_CR0_PG, UMBRA_CR4_PAE, UMBRA_EFER_LME | UMBRA_EFER_LMA,
+		0,
+		1,
+		2,
+		3,
+		4,
+		5,
+		6,
+		7,
+		8,
+		12,
+		13,
+		63,
+		64,
+		65,
+		128,
+		168,
+		0x200,
+		0xfff,
+		0x1000,
+		0x1001,
+		0x2000,
+		0x3000,
+		0x4000,
+		0x8000,
+		0x10000,
+		0x20000,
+		0x100000,
+		0x200000,
+		0x201000,
+		0x1000000,
+		0x20000000,
+		0x20001000,
+		0x40000000,
+		0xffff0000,
+		0xfffff000,
+		0xfffffff0,
+		0xffffffff,
+		1ull << 32,
+		1ull << 36,
+		1ull << 46,
+		(1ull << 46) - 0x1000,
+		1ull << 47,
+		(1ull << 48) - 0x1000,
+		1ull << 48,
+		1ull << 52,
+		1ull << 63,
+		UINT64_MAX,
+		-0x1000ull,
+		KVM_MEMORY_TEXT,
+		KVM_MEMORY_TEXT + 0x1000,
+		KVM_MEMORY_TEXT + 0x10000,
+		KVM_MEMORY_TEXT + KVM_MEMORY_SIZE - 0x1000,
+		KVM_MEMORY_TEXT - 0x1000,
+		CALLS_ARG,
+		KVM_USER_END,
+		KVM_USER_END - 0x1000,
+		0x7ffb,
+		0x7ffc,
+		0x10000,
+		0x10001,
+		UMBRA_CR0_PE | UMBRA_CR0_PG,
+		UMBRA_CR4_PAE,
+		UMBRA_EFER_LME | UMBRA_EFER_LMA,
 		KVM_MEM_GUEST_MEMFD,
 	};
 	const uint8_t pick = calls_byte(c);
@@ -65,13 +119,16 @@ static inline struct umbra_vm_config calls_config(uint8_t pick)
 	static const struct {
 		enum umbra_paging paging;
 		uint8_t levels, maxphyaddr;
-	} rows[] = {{UMBRA_PAGING_EPT, 4, 52}, {UMBRA_PAGING_EPT, 5, 52}, {UMBRA_PAGING_NPT, 4, 48},
-		    {UMBRA_PAGING_NPT, 3, 40}, {UMBRA_PAGING_SHADOW, 0, 46}};
+	} rows[] = {{UMBRA_PAGING_EPT, 4, 52},
+		    {UMBRA_PAGING_EPT, 5, 52},
+		    {UMBRA_PAGING_NPT, 4, 48},
+		    {UMBRA_PAGING_NPT, 3, 40},
+		    {UMBRA_PAGING_SHADOW, 0, 46}};
 
 	pick %= sizeof(rows) / sizeof(rows[0]);
 	return (struct umbra_vm_config){
 		.cpu = {.vendor = rows[pick].paging == UMBRA_PAGING_NPT ? UMBRA_VENDOR_AMD
-									 : UMBRA_VENDOR_INTEL,
+									: UMBRA_VENDOR_INTEL,
 			.maxphyaddr = rows[pick].maxphyaddr,
 			.features = UMBRA_CPU_PSE | UMBRA_CPU_PAE | UMBRA_CPU_PGE | UMBRA_CPU_PAT |
 				    UMBRA_CPU_PSE36 | UMBRA_CPU_NX | UMBRA_CPU_LM | UMBRA_CPU_1G |
@@ -169,17 +226,19 @@ static inline int64_t calls_one(struct calls *c)
 	case 2: return kvm_dup(c->process, fd);
 	case 3: return kvm_dup_to(c->process, fd, calls_value(c), what & 0x10, 0);
 	case 4: {
-		const struct kvm_map map = {calls_value(c), calls_value(c), calls_byte(c),
-					    0x11 | (calls_byte(c) & 0x20), fd, calls_value(c)};
+		const struct kvm_map map = {calls_value(c),
+					    calls_value(c),
+					    calls_byte(c),
+					    0x11 | (calls_byte(c) & 0x20),
+					    fd,
+					    calls_value(c)};
 
 		return kvm_mmap(c->process, &map);
 	}
 	case 5: return kvm_munmap(c->process, calls_value(c), calls_value(c));
 	case 6: return kvm_mprotect(c->process, calls_value(c), calls_value(c), calls_byte(c));
 	case 7: return calls_sregs(c, fd);
-	case 8:
-		kvm_fail_nth(c->process, fd, calls_byte(c));
-		return calls_ioctl(c, fd);
+	case 8: kvm_fail_nth(c->process, fd, calls_byte(c)); return calls_ioctl(c, fd);
 	case 9:
 		/* Guest memory: what its page tables are made of. */
 		value = calls_value(c);

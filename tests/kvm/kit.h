@@ -44,8 +44,8 @@ static inline struct umbra_vm_config kit_config(enum umbra_paging paging, unsign
 						unsigned maxphyaddr)
 {
 	return (struct umbra_vm_config){
-		.cpu = {.vendor = paging == UMBRA_PAGING_NPT ? UMBRA_VENDOR_AMD
-							      : UMBRA_VENDOR_INTEL,
+		.cpu = {.vendor =
+				paging == UMBRA_PAGING_NPT ? UMBRA_VENDOR_AMD : UMBRA_VENDOR_INTEL,
 			.maxphyaddr = (uint8_t)maxphyaddr,
 			.features = UMBRA_CPU_PSE | UMBRA_CPU_PAE | UMBRA_CPU_PGE | UMBRA_CPU_PAT |
 				    UMBRA_CPU_PSE36 | UMBRA_CPU_NX | UMBRA_CPU_LM | UMBRA_CPU_1G |

@@ -19,7 +19,7 @@ static void random_calls(void **state)
 	const char *wanted = getenv("UMBRA_TEST_SEED"), *steps = getenv("UMBRA_TEST_STEPS");
 	const char *scale = getenv("UMBRA_TEST_SCALE");
 	const uint64_t first = wanted ? strtoull(wanted, NULL, 0) : 1;
-	const uint64_t runs = steps				 ? strtoull(steps, NULL, 0)
+	const uint64_t runs = steps                              ? strtoull(steps, NULL, 0)
 			      : scale && !strcmp(scale, "small") ? 200
 								 : 1500;
 

@@ -74,11 +74,16 @@ static void capabilities(void **state)
 		uint64_t cap;
 		int64_t system, vm;
 	} rows[] = {
-		{KVM_CAP_USER_MEMORY, 1, 1},	   {KVM_CAP_NR_MEMSLOTS, 32764, 32764},
-		{KVM_CAP_READONLY_MEM, 1, 1},	   {KVM_CAP_MULTI_ADDRESS_SPACE, 2, 2},
-		{KVM_CAP_MEMORY_ATTRIBUTES, 8, 0}, {KVM_CAP_GUEST_MEMFD, 1, 0},
-		{KVM_CAP_VM_TYPES, 3, 3},	   {KVM_CAP_PRE_FAULT_MEMORY, 1, 1},
-		{KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, 3, 3}, {0, 0, 0},
+		{KVM_CAP_USER_MEMORY, 1, 1},
+		{KVM_CAP_NR_MEMSLOTS, 32764, 32764},
+		{KVM_CAP_READONLY_MEM, 1, 1},
+		{KVM_CAP_MULTI_ADDRESS_SPACE, 2, 2},
+		{KVM_CAP_MEMORY_ATTRIBUTES, 8, 0},
+		{KVM_CAP_GUEST_MEMFD, 1, 0},
+		{KVM_CAP_VM_TYPES, 3, 3},
+		{KVM_CAP_PRE_FAULT_MEMORY, 1, 1},
+		{KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, 3, 3},
+		{0, 0, 0},
 	};
 	struct kit kit;
 
@@ -102,8 +107,14 @@ static void m22(void **state)
 		uint32_t flags;
 		uint64_t arg;
 		int64_t result;
-	} rows[] = {{0, 0, 0},	     {0, 1, 0},	      {0, 3, 0}, {0, 2, -EINVAL},
-		    {0, 4, -EINVAL}, {0, 5, -EINVAL}, {0, UINT64_MAX, -EINVAL}, {1, 1, -EINVAL}};
+	} rows[] = {{0, 0, 0},
+		    {0, 1, 0},
+		    {0, 3, 0},
+		    {0, 2, -EINVAL},
+		    {0, 4, -EINVAL},
+		    {0, 5, -EINVAL},
+		    {0, UINT64_MAX, -EINVAL},
+		    {1, 1, -EINVAL}};
 	struct kit kit;
 
 	(void)state;
@@ -178,8 +189,8 @@ static void run_page(void **state)
 	real.fd = (uint64_t)kit.vcpu;
 	assert_int_equal(kvm_mmap(kit.process, &real), (int64_t)map.address);
 	assert_int_equal(kvm_ioctl(kit.process, (uint64_t)kit.vcpu, KVM_RUN, 0), 0);
-	assert_true(kvm_memory_read(kvm_process_memory(kit.process), map.address, &page,
-				    sizeof(page)));
+	assert_true(
+		kvm_memory_read(kvm_process_memory(kit.process), map.address, &page, sizeof(page)));
 	assert_int_equal(page.exit_reason, KVM_EXIT_INTERNAL_ERROR);
 	assert_int_equal(page.internal.suberror, KVM_ERROR_EMULATION);
 	real.fd = (uint64_t)kit.vm;
@@ -192,9 +203,9 @@ static void run_page(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(descriptors), cmocka_unit_test(memory),
+		cmocka_unit_test(descriptors),  cmocka_unit_test(memory),
 		cmocka_unit_test(capabilities), cmocka_unit_test(m22),
-		cmocka_unit_test(registers),   cmocka_unit_test(pdptes),
+		cmocka_unit_test(registers),    cmocka_unit_test(pdptes),
 		cmocka_unit_test(run_page),
 	};
 

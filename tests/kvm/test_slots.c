@@ -25,15 +25,15 @@ struct row {
 
 static void check(struct kit *kit, const struct row *row, uint64_t request)
 {
-	const size_t size = request == KVM_SET_USER_MEMORY_REGION ? KVM_MEMORY_REGION_V1_SIZE
-								  : sizeof(row->is);
+	const size_t size =
+		request == KVM_SET_USER_MEMORY_REGION ? KVM_MEMORY_REGION_V1_SIZE : sizeof(row->is);
 	const int64_t result = kit_ioctl(kit, kit->vm, request, &row->is, size);
 
 	if (result != row->result || !strstr(kit->why, row->why))
 		fail_msg("slot 0x%x flags 0x%x gpa 0x%" PRIx64 " size 0x%" PRIx64 " hva 0x%" PRIx64
 			 ": %" PRId64 " (%s), not %" PRId64 " (%s)",
-			 row->is.slot, row->is.flags, row->is.gpa, row->is.size, row->is.hva, result,
-			 kit->why, row->result, row->why);
+			 row->is.slot, row->is.flags, row->is.gpa, row->is.size, row->is.hva,
+			 result, kit->why, row->result, row->why);
 }
 
 /* Each in turn on the same three slots: an error may not change them. */
@@ -92,7 +92,8 @@ static void m4_errors(void **state)
 		{{0, 0, 96 * K, 64 * K, HVA}, 0, ""},
 		{{0, 0, 64 * K, 64 * K, HVA}, 0, ""},
 	};
-	static const uint64_t requests[] = {KVM_SET_USER_MEMORY_REGION, KVM_SET_USER_MEMORY_REGION2};
+	static const uint64_t requests[] = {KVM_SET_USER_MEMORY_REGION,
+					    KVM_SET_USER_MEMORY_REGION2};
 	const struct umbra_vm_config config = kit_config(UMBRA_PAGING_EPT, 4, 46);
 	struct kit kit;
 
@@ -112,11 +113,13 @@ static void unmappable(void **state)
 	static const struct {
 		enum umbra_paging paging;
 		unsigned levels, bit;
-	} roots[] = {{UMBRA_PAGING_EPT, 4, 48}, {UMBRA_PAGING_NPT, 4, 48}, {UMBRA_PAGING_NPT, 3, 32}};
+	} roots[] = {
+		{UMBRA_PAGING_EPT, 4, 48}, {UMBRA_PAGING_NPT, 4, 48}, {UMBRA_PAGING_NPT, 3, 32}};
 
 	(void)state;
 	for (unsigned i = 0; i < 3; i++) {
-		const struct umbra_vm_config config = kit_config(roots[i].paging, roots[i].levels, 52);
+		const struct umbra_vm_config config =
+			kit_config(roots[i].paging, roots[i].levels, 52);
 		struct kit kit;
 
 		kit_open(&kit, &config, KVM_VM_DEFAULT);
@@ -146,11 +149,11 @@ static void m4_guest_memfd(void **state)
 	assert_true(fd > 0 && other_vm > 0 && other > 0);
 	region.memfd = (uint32_t)fd;
 
-#define REFUSED(change, error, words)                                  \
-	do {                                                           \
-		row = (struct row){region, error, words};              \
-		row.is.change;                                         \
-		check(&kit, &row, KVM_SET_USER_MEMORY_REGION2);        \
+#define REFUSED(change, error, words)                           \
+	do {                                                    \
+		row = (struct row){region, error, words};       \
+		row.is.change;                                  \
+		check(&kit, &row, KVM_SET_USER_MEMORY_REGION2); \
 	} while (0)
 	REFUSED(flags |= KVM_MEM_READONLY, -EINVAL, "flags");
 	REFUSED(flags |= KVM_MEM_LOG_DIRTY, -EINVAL, "flags");
