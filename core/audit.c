@@ -9,6 +9,7 @@
  * search short lists.
  */
 #include "core/recent.h"
+#include "core/attributes.h"
 #include "core/rmap.h"
 #include "core/sync.h"
 #include "core/vcpu.h"
@@ -171,6 +172,19 @@ static bool any_tracked(const struct slot *slot, umbra_gfn gfn, unsigned level)
 	return false;
 }
 
+/* I-18 */
+static void audit_private(struct audit *audit, const struct slot *slot, umbra_gfn gfn,
+			  uint64_t where, unsigned level)
+{
+	bool is_private;
+	uint64_t end = attributes_run(audit->mmu->slots.attributes, gfn, &is_private);
+
+	if (end - gfn.v < 1ull << 9 * (level - 1))
+		finding(audit, "I-18", "a leaf over private and shared pages", where, gfn.v);
+	if (is_private && !(slot->flags & UMBRA_SLOT_PRIVATE))
+		finding(audit, "I-18", "a private page mapped to shared memory", where, gfn.v);
+}
+
 static void audit_leaf(struct audit *audit, struct table_at at, uint64_t entry)
 {
 	struct mmu *mmu = audit->mmu;
@@ -192,6 +206,7 @@ static void audit_leaf(struct audit *audit, struct table_at at, uint64_t entry)
 		finding(audit, "I-5", "a leaf outside its slot", where, gfn.v);
 		return;
 	}
+	audit_private(audit, slot, gfn, where, level);
 	if (slot->flags & UMBRA_SLOT_READONLY && entry_is_writable(&mmu->kind, entry))
 		finding(audit, "I-12", "a read-only slot mapped writable", where, entry);
 	if (entry_is_writable(&mmu->kind, entry) && any_tracked(slot, gfn, level))

@@ -16,6 +16,7 @@
  * it nothing does.
  */
 #include "core/fault.h"
+#include "core/attributes.h"
 #include "core/prefetch.h"
 #include "core/shadow.h"
 #include "core/sync.h"
@@ -36,8 +37,14 @@ static bool find_slot(struct fault *fault)
 
 	fault->gfn.v = fault->gpa.v >> UMBRA_PAGE_SHIFT;
 	fault->slot = slots_find(mmu, fault->gfn);
+	fault->is_private = slots_is_private(mmu, fault->gfn);
 	/* There is memory, but the root cannot lead to it from such an address (F-32). */
 	if (fault->slot && fault->address >> UMBRA_PAGE_SHIFT >= fault->reach) {
+		fault->verdict = UMBRA_MEMORY_FAULT;
+		return false;
+	}
+	/* No private memory there, or none at all (F-23, F-24). */
+	if (fault->is_private && (!fault->slot || !(fault->slot->flags & UMBRA_SLOT_PRIVATE))) {
 		fault->verdict = UMBRA_MEMORY_FAULT;
 		return false;
 	}
@@ -56,7 +63,7 @@ unsigned fault_goal(const struct fault *fault, unsigned level)
 	if (level > fault->pin.level)
 		level = fault->pin.level;
 	if (level > 1) {
-		unsigned fits = slot_level(fault->slot, fault->gfn);
+		unsigned fits = slots_level(fault->mmu, fault->slot, fault->gfn);
 
 		if (level > fits)
 			level = fits;
@@ -69,9 +76,11 @@ static bool pin(struct fault *fault, unsigned level, enum umbra_status *status)
 {
 	struct mmu *mmu = fault->mmu;
 	bool write = fault->access & UMBRA_ACCESS_WRITE;
-	int result =
-		umbra_host_pin(mmu->host, slot_hva(fault->slot, fault->gfn), write, &fault->pin);
+	int result = UMBRA_EFAULT;
+	umbra_hva hva;
 
+	if (slots_backing(mmu, fault->slot, fault->gfn, &hva))
+		result = umbra_host_pin(mmu->host, hva, write, &fault->pin);
 	if (result == UMBRA_EFAULT) {
 		fault->verdict = UMBRA_MEMORY_FAULT;
 		return false;
@@ -137,7 +146,7 @@ static enum umbra_verdict map_tdp(struct fault *fault)
 	if (write && slots_is_tracked(mmu, fault->gfn))
 		return UMBRA_EMULATE;
 	/* Tracking, or the mirroring of a table, has begun since the goal was set. */
-	if (fault->goal > 1 && fault->goal > slot_level(fault->slot, fault->gfn))
+	if (fault->goal > 1 && fault->goal > slots_level(fault->mmu, fault->slot, fault->gfn))
 		return UMBRA_RETRY;
 	if (write && mmu->mirrors && pages_is_mirrored(mmu, fault->gfn)) {
 		/* Mirrors go unsync only while nobody else looks at them. */

@@ -56,6 +56,8 @@ struct fault {
 	/* slots */
 	umbra_gfn gfn;
 	struct slot *slot;
+	/** The page is private now. */
+	bool is_private;
 
 	/* host pin */
 	struct umbra_pin pin;

@@ -41,6 +41,8 @@ struct mmu {
 	bool no_prefetch;
 	/** Walks of L2's tables are writes to L1's EPT, always. */
 	bool kvm_nested_walks;
+	/** Pages may be private. */
+	bool private_memory;
 	/** Map what is beyond reach where its low bits say (F-33): a bug, for demonstration. */
 	bool bug_truncate_gpa;
 	/** Of pages made now; changing it makes all others obsolete (S-62). */

@@ -11,6 +11,7 @@
  * somebody else's change is made again; the range moves on by what is mapped. An
  * address that the root cannot map is refused before the first step (F-33).
  */
+#include "core/attributes.h"
 #include "core/fault.h"
 #include "core/tdp.h"
 #include "core/vcpu.h"
@@ -59,17 +60,22 @@ static unsigned batch_of(const struct fault *fault, uint64_t left)
 static unsigned pin(struct fault *fault, uint64_t left, struct umbra_pin pins[TDP_FILL],
 		    enum umbra_status *status)
 {
+	struct mmu *mmu = fault->mmu;
 	unsigned count = 0, most = 1;
 	umbra_gfn gfn = fault->gfn;
+	umbra_hva hva;
 
-	fault->slot = slots_find(fault->mmu, gfn);
+	fault->slot = slots_find(mmu, gfn);
 	if (!fault->slot)
 		*status = UMBRA_ENOENT;
 	else /* It may have come after all was looked at. */
 		*status = gfn.v < fault->reach ? UMBRA_OK : UMBRA_EUNMAPPABLE;
 	for (; !*status && count < most; gfn.v++) {
-		*status = (enum umbra_status)umbra_host_pin(
-			fault->mmu->host, slot_hva(fault->slot, gfn), false, &pins[count]);
+		/* A private page without private memory is as one that cannot be pinned. */
+		*status = UMBRA_EFAULT;
+		if (slots_backing(mmu, fault->slot, gfn, &hva))
+			*status = (enum umbra_status)umbra_host_pin(mmu->host, hva, false,
+								    &pins[count]);
 		if (*status || count++)
 			continue;
 		fault->pin = pins[0];
@@ -91,7 +97,7 @@ static uint64_t map(struct fault *fault, const struct umbra_pin *pins, unsigned 
 		return 0;
 	}
 	if (fault_slots_changed(fault) || page_is_obsolete(mmu, fault->root) ||
-	    (fault->goal > 1 && fault->goal > slot_level(fault->slot, fault->gfn)))
+	    (fault->goal > 1 && fault->goal > slots_level(fault->mmu, fault->slot, fault->gfn)))
 		return 0;
 	return tdp_fill(fault, pins, count);
 }

@@ -9,6 +9,7 @@
  * set. A neighbour never makes another table unsync and never replaces an entry.
  */
 #include "core/prefetch.h"
+#include "core/attributes.h"
 #include "core/shadow.h"
 #include "core/walk.h"
 
@@ -44,6 +45,7 @@ static bool find(const struct fault *fault, uint64_t entry, struct neighbour *fo
 	const struct mode *mode = fault->space->mode;
 	const struct slot *slot = fault->slot;
 	struct umbra_pin pin;
+	umbra_hva hva;
 
 	found->acc = usable(fault, entry);
 	if (!found->acc)
@@ -53,7 +55,8 @@ static bool find(const struct fault *fault, uint64_t entry, struct neighbour *fo
 	found->gfn.v = (entry & mode->level[1].leaf_address) >> UMBRA_PAGE_SHIFT;
 	if (found->gfn.v - slot->start.v >= slot->pages)
 		slot = slots_find(fault->mmu, found->gfn);
-	if (!slot || umbra_host_pin(fault->mmu->host, slot_hva(slot, found->gfn), false, &pin))
+	if (!slot || !slots_backing(fault->mmu, slot, found->gfn, &hva) ||
+	    umbra_host_pin(fault->mmu->host, hva, false, &pin))
 		return false;
 	found->pfn = pin.pfn;
 	found->host_writable = pin.writable && !(slot->flags & UMBRA_SLOT_READONLY);

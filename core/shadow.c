@@ -20,6 +20,7 @@
  * led here.
  */
 #include "core/shadow.h"
+#include "core/attributes.h"
 #include "core/prefetch.h"
 #include "core/rmap.h"
 #include "core/sync.h"
@@ -217,7 +218,7 @@ static enum umbra_verdict install(struct fault *fault, struct edit *edit, struct
 			table_gfn(mmu, at).v == gfn.v;
 
 	/* A table made on the way down may lie inside the large page. */
-	if (level > slot_level(fault->slot, gfn))
+	if (level > slots_level(mmu, fault->slot, gfn))
 		return UMBRA_RETRY;
 	/* Never another frame, or another guest frame, in place (S-7). */
 	if (!in_place && table_clear(edit, at))

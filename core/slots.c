@@ -11,10 +11,11 @@
  * the MMU lock, after the tables have let go of what is removed.
  */
 #include "core/slots.h"
+#include "core/attributes.h"
 #include "core/mmu.h"
 
 #define SLOT_PAGES_MAX 0x7fffffffull
-#define SLOT_FLAGS (UMBRA_SLOT_READONLY | UMBRA_SLOT_UNMAPPABLE)
+#define SLOT_FLAGS (UMBRA_SLOT_READONLY | UMBRA_SLOT_PRIVATE | UMBRA_SLOT_UNMAPPABLE)
 
 static uint64_t region_count(const struct slot *slot, unsigned level)
 {
@@ -84,6 +85,8 @@ static struct slot *slot_new(struct mmu *mmu, const struct umbra_slot *wanted)
 	slot->start.v = wanted->base.v >> UMBRA_PAGE_SHIFT;
 	slot->pages = wanted->size >> UMBRA_PAGE_SHIFT;
 	slot->hva = wanted->hva;
+	if (wanted->flags & UMBRA_SLOT_PRIVATE)
+		slot->private_hva = wanted->private_hva;
 	if (mmu->mirrors && !give_mirrors(mmu, slot)) {
 		slot_free(mmu, slot);
 		return NULL;
@@ -129,6 +132,7 @@ void slots_destroy(struct mmu *mmu)
 	while ((slot = view_next(view, &cursor)))
 		slot_free(mmu, slot);
 	view_destroy(mmu, view);
+	attributes_destroy(mmu);
 }
 
 struct slot *slots_find(const struct mmu *mmu, umbra_gfn gfn)
@@ -159,17 +163,28 @@ struct slot *slots_by_id(const struct mmu *mmu, uint32_t id)
 
 uint8_t *slots_memory(const struct mmu *mmu, umbra_gpa gpa, uint64_t *size, bool *writable)
 {
-	const struct slot *slot = slots_find(mmu, (umbra_gfn){gpa.v >> UMBRA_PAGE_SHIFT});
-	uint64_t offset, left;
+	const umbra_gfn gfn = {gpa.v >> UMBRA_PAGE_SHIFT};
+	const struct slot *slot = slots_find(mmu, gfn);
+	uint64_t offset, left, end;
+	bool is_private;
 	uint8_t *bytes;
+	umbra_hva hva;
 
 	if (!slot)
 		return NULL;
+	/* As the guest sees it: private pages' bytes are those of the private memory. */
+	end = attributes_run(__atomic_load_n(&mmu->slots.attributes, __ATOMIC_ACQUIRE), gfn,
+			     &is_private);
+	if (is_private && !(slot->flags & UMBRA_SLOT_PRIVATE))
+		return NULL;
+	if (end > slot_end(slot))
+		end = slot_end(slot);
 	offset = gpa.v - (slot->start.v << UMBRA_PAGE_SHIFT);
-	left = (slot->pages << UMBRA_PAGE_SHIFT) - offset;
+	left = (end << UMBRA_PAGE_SHIFT) - gpa.v;
 	*size = left;
 	*writable = !(slot->flags & UMBRA_SLOT_READONLY);
-	bytes = umbra_host_memory(mmu->host, (umbra_hva){slot->hva.v + offset}, size);
+	hva.v = (is_private ? slot->private_hva.v : slot->hva.v) + offset;
+	bytes = umbra_host_memory(mmu->host, hva, size);
 	if (*size > left)
 		*size = left;
 	return *size ? bytes : NULL;
@@ -195,14 +210,14 @@ bool slots_give_tracking(struct mmu *mmu, struct slot *slot)
 	return slot->tracked;
 }
 
-unsigned slot_level(const struct slot *slot, umbra_gfn gfn)
+unsigned slot_level(const struct slot *slot, umbra_hva hva, umbra_gfn gfn)
 {
 	unsigned level = 1;
 
 	for (; level < 3; level++) {
 		unsigned shift = 9 * level;
 		uint64_t first = gfn.v >> shift << shift;
-		uint64_t skew = slot->start.v ^ slot->hva.v >> UMBRA_PAGE_SHIFT;
+		uint64_t skew = slot->start.v ^ hva.v >> UMBRA_PAGE_SHIFT;
 		const uint32_t *mirrored;
 
 		if (first < slot->start.v || first + (1ull << shift) > slot_end(slot))
@@ -227,6 +242,17 @@ static bool is_watched(const struct slot *slot)
 	return false;
 }
 
+/* M-3, and what the flag brings with it. */
+static bool private_ok(const struct mmu *mmu, const struct umbra_slot *wanted)
+{
+	const uint64_t hva = wanted->private_hva.v;
+
+	if (!(wanted->flags & UMBRA_SLOT_PRIVATE))
+		return true;
+	return mmu->private_memory && !(wanted->flags & UMBRA_SLOT_READONLY) &&
+	       !(hva & (UMBRA_PAGE_SIZE - 1)) && hva + wanted->size >= hva;
+}
+
 /* Checks of one request, in KVM's order (M-4). */
 static enum umbra_status check(const struct mmu *mmu, const struct umbra_slot *wanted)
 {
@@ -236,7 +262,7 @@ static enum umbra_status check(const struct mmu *mmu, const struct umbra_slot *w
 		return UMBRA_EINVAL;
 	if (unaligned & (UMBRA_PAGE_SIZE - 1))
 		return UMBRA_EINVAL;
-	if (wanted->id > UMBRA_SLOT_ID_MAX)
+	if (!private_ok(mmu, wanted) || wanted->id > UMBRA_SLOT_ID_MAX)
 		return UMBRA_EINVAL;
 	if (wanted->base.v + wanted->size < wanted->base.v ||
 	    wanted->hva.v + wanted->size < wanted->hva.v)
@@ -269,6 +295,9 @@ enum umbra_status slots_prepare(struct mmu *mmu, const struct umbra_slot *wanted
 	if (!wanted->size && !old)
 		return UMBRA_EINVAL;
 	if (wanted->size && old) {
+		/* Private memory stays where it is (M-4). */
+		if (wanted->flags & UMBRA_SLOT_PRIVATE)
+			return UMBRA_EINVAL;
 		if (old->pages != wanted->size >> UMBRA_PAGE_SHIFT || old->hva.v != wanted->hva.v ||
 		    old->flags != (wanted->flags & ~UMBRA_SLOT_UNMAPPABLE))
 			return UMBRA_EINVAL;

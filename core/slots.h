@@ -19,7 +19,8 @@ struct slot {
 	struct slot *id_next;
 	umbra_gfn start;
 	uint64_t pages;
-	umbra_hva hva;
+	/** Shared memory, and with UMBRA_SLOT_PRIVATE the private. */
+	umbra_hva hva, private_hva;
 	/** Reverse map: chain of mirrors' leaves per frame, level 1..3. NULL, like what
 	 * follows, until the VM mirrors guest tables (mmu.mirrors). */
 	struct chain *rmap[4];
@@ -35,7 +36,9 @@ struct slot {
 struct slots {
 	struct view *view; /* by start */
 	struct slot *by_id[SLOTS_BUCKETS]; /* chained by id_next */
-	/** Stepped by each change; a fault that saw another one retries. */
+	/** Which frames are private; NULL: none ever was. */
+	struct attributes *attributes;
+	/** Stepped by each change, of attributes too; a fault that saw another one retries. */
 	uint64_t generation;
 	uint64_t bytes; /* of all metadata */
 };
@@ -104,8 +107,9 @@ static inline uint64_t slot_region(const struct slot *slot, umbra_gfn gfn, unsig
 
 	return (gfn.v >> shift) - (slot->start.v >> shift);
 }
-/** slot_level - largest level (1..3) at which @gfn may be mapped as part of @slot: the whole
- * region lies inside, gfn and hva are aligned alike, no mirrored table in it (S-70). */
-unsigned slot_level(const struct slot *slot, umbra_gfn gfn);
+/** slot_level - largest level (1..3) at which @gfn may be mapped as part of @slot, whose memory
+ * is at @hva: the whole region lies inside, gfn and hva are aligned alike, no mirrored table
+ * in it (S-70). What faults ask for is slots_level() in attributes.h. */
+unsigned slot_level(const struct slot *slot, umbra_hva hva, umbra_gfn gfn);
 
 #endif

@@ -448,6 +448,7 @@ enum umbra_status umbra_vcpu_fault(struct umbra_vcpu *vcpu, const struct umbra_e
 	fault.shstk = false;
 	fault.level = 0;
 	fault.prefault = false;
+	fault.is_private = false;
 	fault.event = (struct umbra_event){.kind = UMBRA_EVENT_NONE};
 	fault.space = vcpu_mirrored(vcpu);
 	if (!take_exit(vcpu, exit, &fault))
@@ -477,6 +478,7 @@ enum umbra_status umbra_vcpu_fault(struct umbra_vcpu *vcpu, const struct umbra_e
 		.gpa = fault.gpa,
 		.access = fault.access,
 		.level = fault.level,
+		.is_private = fault.is_private,
 	};
 	mmu_trace(mmu, (struct umbra_trace){UMBRA_TRACE_FAULT, fault.address, exit->event.code,
 					    fault.verdict, fault.gpa.v});

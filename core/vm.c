@@ -7,6 +7,7 @@
  * fail). As KVM by default does, all tables go when memory goes away.
  */
 #include "core/vm.h"
+#include "core/attributes.h"
 #include "core/mem.h"
 #include "core/shadow.h"
 #include "core/vcpu.h"
@@ -70,6 +71,9 @@ static enum umbra_status check(const struct umbra_vm_config *config)
 		return UMBRA_EINVAL;
 	if (config->page_limit && config->page_limit < 64)
 		return UMBRA_EINVAL;
+	/* As KVM has it: what is private is a matter of guest-physical addresses. */
+	if (config->private_memory && config->paging == UMBRA_PAGING_SHADOW)
+		return UMBRA_EOPNOTSUPP;
 	switch (config->paging) {
 	case UMBRA_PAGING_EPT: return check_ept(config);
 	case UMBRA_PAGING_NPT: return check_npt(config);
@@ -120,6 +124,7 @@ static void mmu_set_up(struct mmu *mmu, const struct umbra_vm_config *config)
 	if (config->paging == UMBRA_PAGING_NPT && config->exec_by_mode)
 		mmu->direct_acc &= ~ACC_USER;
 	mmu->reach = config->paging == UMBRA_PAGING_SHADOW ? ~0ull : roles_reach(config->levels);
+	mmu->private_memory = config->private_memory;
 	mmu->bug_truncate_gpa = config->bug_truncate_gpa;
 	entry_bind(&mmu->kind, &entries);
 }
@@ -294,6 +299,58 @@ enum umbra_status umbra_slot_set(struct umbra_vm *vm, const struct umbra_slot *w
 	umbra_host_unlock(mmu->host, UMBRA_LOCK_SLOTS, true);
 	slots_release(mmu, &plan);
 	return UMBRA_OK;
+}
+
+/* Are all of @range's pages so already? */
+static bool has_attribute(const struct mmu *mmu, struct attributes_range range, bool is_private)
+{
+	bool is;
+	uint64_t end = attributes_run(mmu->slots.attributes, (umbra_gfn){range.start}, &is);
+
+	return end >= range.end && is == is_private;
+}
+
+/* The slots lock is held, the MMU lock not. */
+static void swap_attributes(struct umbra_vm *vm, struct attributes_range range,
+			    const struct attributes_change *change)
+{
+	struct mmu *mmu = &vm->mmu;
+	struct edit edit = {.mmu = mmu};
+
+	umbra_host_lock(mmu->host, UMBRA_LOCK_MMU, true);
+	table_zap_frames(&edit, (umbra_gfn){range.start}, range.end - range.start);
+	tlb_commit(mmu, &edit.tlb);
+	attributes_commit(mmu, change);
+	if (edit.reload)
+		vm_reload(vm);
+	umbra_host_unlock(mmu->host, UMBRA_LOCK_MMU, true);
+}
+
+enum umbra_status umbra_vm_set_attributes(struct umbra_vm *vm, umbra_gpa gpa, uint64_t size,
+					  uint64_t attributes)
+{
+	struct mmu *mmu = &vm->mmu;
+	const uint64_t supported = mmu->private_memory ? UMBRA_ATTRIBUTE_PRIVATE : 0;
+	const bool is_private = attributes & UMBRA_ATTRIBUTE_PRIVATE;
+	const struct attributes_range range = {gpa.v >> UMBRA_PAGE_SHIFT,
+					       (gpa.v + size) >> UMBRA_PAGE_SHIFT};
+	struct attributes_change change = {NULL, NULL};
+	enum umbra_status status = UMBRA_OK;
+
+	if (attributes & ~supported || (gpa.v | size) & (UMBRA_PAGE_SIZE - 1) ||
+	    gpa.v + size <= gpa.v)
+		return UMBRA_EINVAL;
+	umbra_host_lock(mmu->host, UMBRA_LOCK_SLOTS, true);
+	if (!has_attribute(mmu, range, is_private)) {
+		if (attributes_prepare(mmu, range, is_private, &change))
+			swap_attributes(vm, range, &change);
+		else
+			status = UMBRA_ENOMEM;
+	}
+	umbra_host_unlock(mmu->host, UMBRA_LOCK_SLOTS, true);
+	if (change.after)
+		attributes_release(mmu, &change);
+	return status;
 }
 
 /* Is all of [gpa, gpa + size) memory, and writable if @write? */

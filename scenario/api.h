@@ -105,8 +105,9 @@ void api_open_cpu(lua_State *lua);
 void api_open_tables(lua_State *lua);
 /** api_add_nested - methods of a vCPU that is a hypervisor, to the table on the stack. */
 void api_add_nested(lua_State *lua);
-/** api_add_cpu_memory - methods of a vCPU about guest memory, as api_add_nested. */
+/** api_add_cpu_memory - methods of a vCPU, of a VM, about guest memory. */
 void api_add_cpu_memory(lua_State *lua);
+void api_add_vm_memory(lua_State *lua);
 /** Constructors. */
 int api_new_vm(lua_State *lua);
 int api_new_tables(lua_State *lua);

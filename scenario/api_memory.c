@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * api_memory.c - what an embedder does to guest memory at large: prefaulting.
+ * api_memory.c - what an embedder does to guest memory at large: prefaulting, private pages.
  */
 #include <inttypes.h>
 
@@ -35,6 +35,38 @@ static int cpu_prefault(lua_State *lua)
 		api_fail(lua, "expected 0x%" PRIx64 " bytes left, saw 0x%" PRIx64, wanted, left);
 	expect_audit(lua, cpu->world);
 	return 0;
+}
+
+/* attributes(gpa, size, "private" | "shared", { error = }) */
+static int vm_attributes(lua_State *lua)
+{
+	static const char *const keys[] = {"error", NULL};
+	static const struct api_word kinds[] = {{"shared", 0}, {"private", 1}, {NULL, 0}};
+	struct world *world = api_vm(lua, 1);
+	struct run *run = api_begin(lua, world);
+	umbra_gpa gpa = {api_argument(lua, 2, "gpa")};
+	uint64_t size = api_argument(lua, 3, "size");
+	const char *text = luaL_checkstring(lua, 4);
+	bool is_private = api_word(lua, "attribute", text, kinds);
+	enum umbra_status status;
+
+	api_keys(lua, 5, keys, NULL);
+	tell_step(&run->story, "gpa 0x%" PRIx64 ", 0x%" PRIx64 " bytes, is %s now", gpa.v, size,
+		  is_private ? "private" : "shared");
+	status = world_set_attributes(world, gpa, size, is_private);
+	tell_notes(&run->story, world);
+	if (status != UMBRA_OK)
+		tell_line(&run->story, "umbra: %s: %s", api_status_name(status),
+			  umbra_strstatus(status));
+	expect_status(lua, 5, status);
+	expect_audit(lua, world);
+	return 0;
+}
+
+void api_add_vm_memory(lua_State *lua)
+{
+	lua_pushcfunction(lua, vm_attributes);
+	lua_setfield(lua, -2, "attributes");
 }
 
 void api_add_cpu_memory(lua_State *lua)

@@ -89,6 +89,7 @@ static void configure(lua_State *lua, struct world_config *c)
 	c->no_prefetch = !api_bool(lua, 1, "prefetch", !c->no_prefetch);
 	c->skew = api_bool(lua, 1, "skew", c->skew);
 	c->page_limit = (uint32_t)api_number(lua, 1, "limit", c->page_limit);
+	c->private_memory = api_bool(lua, 1, "private", c->private_memory);
 	if (word(lua, "bug", bugs, 0))
 		c->bug_truncate_gpa = true;
 }
@@ -98,7 +99,7 @@ int api_new_vm(lua_State *lua)
 	static const char *const keys[] = {"paging",  "vendor",       "levels",   "maxphyaddr",
 					   "without", "page",         "layout",   "caching",
 					   "zap_all", "exec_by_mode", "prefetch", "skew",
-					   "limit",   "bug",          NULL};
+					   "limit",   "bug",          "private",  NULL};
 	static const char *const names[] = {"shadow paging", "EPT", "NPT"};
 	struct run *run = api_begin(lua, NULL);
 	struct world_config config;
@@ -153,8 +154,8 @@ static int vm_vcpu(lua_State *lua)
 
 static int vm_slot(lua_State *lua)
 {
-	static const char *const keys[] = {"id",    "base",       "size",  "readonly", "hva",
-					   "flags", "unmappable", "error", NULL};
+	static const char *const keys[] = {"id",    "base",       "size",    "readonly", "hva",
+					   "flags", "unmappable", "private", "error",    NULL};
 	struct world *world = api_vm(lua, 1);
 	struct run *run = api_begin(lua, world);
 	enum umbra_status status;
@@ -173,10 +174,14 @@ static int vm_slot(lua_State *lua)
 		slot.flags |= UMBRA_SLOT_READONLY;
 	if (api_bool(lua, 2, "unmappable", false))
 		slot.flags |= UMBRA_SLOT_UNMAPPABLE;
+	if (api_bool(lua, 2, "private", false))
+		slot.flags |= UMBRA_SLOT_PRIVATE;
 	if (slot.size)
 		tell_step(&run->story, "slot %u: gpa 0x%" PRIx64 ", 0x%" PRIx64 " bytes%s", slot.id,
 			  slot.base.v, slot.size,
-			  slot.flags & UMBRA_SLOT_READONLY ? ", read-only" : "");
+			  slot.flags & UMBRA_SLOT_READONLY  ? ", read-only"
+			  : slot.flags & UMBRA_SLOT_PRIVATE ? ", and private memory"
+							    : "");
 	else
 		tell_step(&run->story, "slot %u is deleted", slot.id);
 	if (!world_slot_set(world, &slot, &status, error, sizeof(error)))
@@ -355,6 +360,7 @@ void api_open_vm(lua_State *lua)
 
 	luaL_newmetatable(lua, KIND);
 	luaL_newlib(lua, methods);
+	api_add_vm_memory(lua);
 	lua_setfield(lua, -2, "__index");
 	lua_newtable(lua);
 	lua_pushcfunction(lua, api_new_vm);

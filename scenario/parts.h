@@ -21,6 +21,10 @@ bool world_exits_to_l1(const struct world_cpu *cpu, const struct umbra_event *ev
 /** world_follow_exit - L2 has exited to L1: both machines go on with L1. */
 void world_follow_exit(struct world_cpu *cpu);
 
+/** world_add_private - private memory for a slot that is being made; false: there is none. */
+bool world_add_private(struct world *world, struct world_slot *slot);
+void world_free_private(struct world_slot *slot);
+
 static inline bool world_is_tdp(const struct world *world)
 {
 	return world->config.paging != UMBRA_PAGING_SHADOW;

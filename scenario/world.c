@@ -161,6 +161,7 @@ static bool open_vm(struct world *world, char *error, size_t error_size)
 		.slot_zap_all = c->slot_zap_all,
 		.no_prefetch = c->no_prefetch,
 		.bug_truncate_gpa = c->bug_truncate_gpa,
+		.private_memory = c->private_memory,
 		.trace = true,
 	};
 	const struct posix_calls calls = {
@@ -237,8 +238,10 @@ void world_close(struct world *world)
 		model_mem_free(world->bare_mem);
 	if (world->host)
 		posix_host_free(world->host);
-	for (unsigned i = 0; i < world->slot_count; i++)
+	for (unsigned i = 0; i < world->slot_count; i++) {
 		munmap(world->slot[i].bytes, world->slot[i].size);
+		world_free_private(&world->slot[i]);
+	}
 	for (unsigned i = 0; i < world->bare_count; i++)
 		munmap(world->bare[i].bytes, world->bare[i].size);
 	free(world->notes);
@@ -303,10 +306,16 @@ bool world_gpa_of(const struct world *world, uint64_t hpa, umbra_gpa *gpa)
 	for (unsigned i = 0; i < world->slot_count; i++) {
 		const struct world_slot *slot = &world->slot[i];
 
-		if (!slot->live || hpa - slot->place >= slot->size)
+		if (!slot->live)
 			continue;
-		gpa->v = slot->base.v + (hpa - slot->place);
-		return true;
+		if (hpa - slot->place < slot->size) {
+			gpa->v = slot->base.v + (hpa - slot->place);
+			return true;
+		}
+		if (slot->private_bytes && hpa - slot->private_place < slot->size) {
+			gpa->v = slot->base.v + (hpa - slot->private_place);
+			return true;
+		}
 	}
 	return false;
 }
@@ -479,6 +488,11 @@ bool world_slot_set(struct world *world, const struct umbra_slot *slot, enum umb
 			return false;
 		}
 		world->slot_count++;
+		if (slot->flags & UMBRA_SLOT_PRIVATE && !world_add_private(world, new)) {
+			snprintf(error, error_size, "no private memory for such a slot");
+			return false;
+		}
+		want.private_hva = new->private_hva;
 	}
 	if (!slot->hva.v)
 		want.hva = old ? old->hva : new ? new->hva : (umbra_hva){1ull << 30};

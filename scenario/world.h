@@ -35,7 +35,7 @@ struct world_config {
 	enum umbra_layout layout;
 	bool exec_by_mode, slot_zap_all, no_prefetch, skew;
 	uint32_t page_limit;
-	bool bug_truncate_gpa;
+	bool bug_truncate_gpa, private_memory;
 	/** Of the hardware. */
 	enum model_caching caching;
 };
@@ -49,6 +49,12 @@ struct world_slot {
 	/** Host-physical place of the first byte. */
 	uint64_t place;
 	uint8_t *bytes;
+	/** Private memory (private.c), or all zero: the same, and for the bare machine the bytes
+	 * of each page that are not to be seen now; which pages are private. */
+	umbra_hva private_hva;
+	uint64_t private_place;
+	uint8_t *private_bytes, *hidden;
+	bool *is_private;
 };
 
 /** Memory of the bare machine; stays when its slot goes, then reads as ones. */
@@ -201,6 +207,9 @@ struct world_cpu *world_add_cpu(struct world *world, const struct umbra_cpu *gue
  */
 bool world_slot_set(struct world *world, const struct umbra_slot *slot, enum umbra_status *status,
 		    char *error, size_t error_size);
+/** world_set_attributes - pages become private or shared, on both machines. */
+enum umbra_status world_set_attributes(struct world *world, umbra_gpa gpa, uint64_t size,
+				       bool is_private);
 struct world_slot *world_slot_at(struct world *world, umbra_gpa gpa);
 
 /** world_poke - a device writes, on both machines. world_peek reads Umbra's side.

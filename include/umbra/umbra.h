@@ -95,6 +95,9 @@ struct umbra_vm_config {
 	 * EPTP.6 is clear and nothing is to be set, as in KVM (E-8, O-9). The manual asks
 	 * for R only (H-74), and so does hardware, whatever this says. */
 	bool kvm_nested_walks;
+	/** Guest pages may be private: slots with memory of their own for them, and
+	 * umbra_vm_set_attributes(). Not with shadow paging (EOPNOTSUPP). */
+	bool private_memory;
 	/** A bug, to see it found: address bits that the TDP root does not translate are dropped
 	 * instead of refused (F-33), so that one guest page appears at another's address. */
 	bool bug_truncate_gpa;
@@ -113,6 +116,8 @@ void umbra_vm_destroy(struct umbra_vm *vm);
 /* ---- slots ---- */
 
 #define UMBRA_SLOT_READONLY (1u << 1) /* KVM_MEM_READONLY */
+/** The slot has private memory too (KVM_MEM_GUEST_MEMFD). */
+#define UMBRA_SLOT_PRIVATE (1u << 2)
 /** The slot may lie where no root of the VM reaches, as KVM lets it: faults there give
  * MEMORY_FAULT. */
 #define UMBRA_SLOT_UNMAPPABLE (1u << 16)
@@ -125,13 +130,17 @@ struct umbra_slot {
 	umbra_gpa base;
 	uint64_t size; /* 0 deletes slot @id */
 	umbra_hva hva;
+	/** With UMBRA_SLOT_PRIVATE: host memory of the pages that are private. */
+	umbra_hva private_hva;
 };
 
 /**
  * umbra_slot_set - create, move, change or delete a slot (facts M-4).
  * EINVAL: unknown flags; base, size or hva not page aligned; id too large; end
  * beyond the CPU's MAXPHYADDR; more than 2^31-1 pages; size 0 without such a
- * slot; another size, hva or READONLY for an existing id; a move while somebody
+ * slot; another size, hva or READONLY for an existing id, or anything but size 0 for one
+ * that is PRIVATE or is to be; PRIVATE with READONLY, without page aligned private_hva, or in a
+ * VM without private memory; a move while somebody
  * tracks writes to it. EEXIST: overlap. EUNMAPPABLE: it reaches further up than the
  * VM's TDP tables translate (F-30: 2^32 bytes with 3 levels, 2^48 with 4), and has no
  * UMBRA_SLOT_UNMAPPABLE. ENOMEM. On any error nothing has changed.
@@ -216,6 +225,8 @@ struct umbra_resolution {
 	unsigned access;
 	/** RESUME: level of the mapping made, 0 if none was needed (spurious). */
 	uint8_t level;
+	/** MEMORY_FAULT: the page is private now (KVM_MEMORY_EXIT_FLAG_PRIVATE). */
+	bool is_private;
 };
 
 /**
@@ -366,6 +377,18 @@ enum umbra_status umbra_vm_write(struct umbra_vm *vm, umbra_gpa gpa, const void 
 				 size_t size);
 /** umbra_vm_read - EFAULT unless all of it is in slots. */
 enum umbra_status umbra_vm_read(struct umbra_vm *vm, umbra_gpa gpa, void *bytes, size_t size);
+
+/** The page is private: the guest has the slot's private memory there. */
+#define UMBRA_ATTRIBUTE_PRIVATE (1ull << 3) /* KVM_MEMORY_ATTRIBUTE_PRIVATE */
+/**
+ * umbra_vm_set_attributes - pages [gpa, gpa + size) are private from now on, or shared
+ * (@attributes: 0), with or without slots (M-40). What is mapped there goes, and
+ * faults map the other memory; none gives MEMORY_FAULT. umbra_vm_read() and _write() follow.
+ * EINVAL: unknown attributes, or PRIVATE in a VM without private memory; gpa or size not page
+ * aligned; size 0, end not below 2^64. ENOMEM: nothing has changed.
+ */
+enum umbra_status umbra_vm_set_attributes(struct umbra_vm *vm, umbra_gpa gpa, uint64_t size,
+					  uint64_t attributes);
 
 /** umbra_vm_zap_all - drop all tables; they are rebuilt on demand. vCPUs may go on
  * meanwhile: the MMU lock is given up now and then (S-62). */

@@ -214,8 +214,7 @@ static bool translates(const struct root *root, uint64_t gpa)
 /* Addresses that no CPU forms are no root's to map. */
 static bool mappable(const struct root *root, uint64_t gpa)
 {
-	return gpa < 1ull << 52 &&
-	       (root->paging == UMBRA_PAGING_SHADOW || translates(root, gpa));
+	return gpa < 1ull << 52 && (root->paging == UMBRA_PAGING_SHADOW || translates(root, gpa));
 }
 
 /* ---- slot, prefault, fault ---- */
@@ -265,8 +264,10 @@ static void prefault(struct cell *c)
 /* Compare with the bare machine, but for what the embedder is told instead of the guest. */
 static void access_at(struct cell *c, unsigned offset, bool write)
 {
-	const struct world_access access = {
-		.gva = {GVA + offset}, .size = 8, .access = write ? UMBRA_ACCESS_WRITE : 0, .value = 1};
+	const struct world_access access = {.gva = {GVA + offset},
+					    .size = 8,
+					    .access = write ? UMBRA_ACCESS_WRITE : 0,
+					    .value = 1};
 	const uint64_t gpa = c->gpa + offset;
 	const bool memory = has_slot(c), lost = memory && !mappable(c->root, c->gpa);
 	struct world_result result;
@@ -445,8 +446,8 @@ static void l2_addresses(void **unused)
 		for (unsigned i = 0; i < EDGES && edge(i) < 1ull << 52; i++)
 			for (unsigned slot = 0; slot < 2 && nests[n].mode != TABLES_32; slot++)
 				nested_cell(&nests[n], 0x40000000, edge(i), slot);
-	print_message("# %llu accesses of L2; %llu differences\n",
-		      (unsigned long long)total.nested, (unsigned long long)total.differences);
+	print_message("# %llu accesses of L2; %llu differences\n", (unsigned long long)total.nested,
+		      (unsigned long long)total.differences);
 	assert_int_equal(total.differences, 0);
 	assert_int_equal(total.nested, NESTS * 22 + (NESTS - 2) * 22 * 2);
 }

@@ -6,6 +6,7 @@
  * internals; exactly that invariant must be reported, and nothing at all once it
  * is mended. I-9 is about what CPUs remember and has no function in audit.c.
  */
+#include "core/attributes.h"
 #include "tests/unit/guest.h"
 
 #define PAGE 4096ull
@@ -474,6 +475,17 @@ static void every_finding(void **unused)
 	root->hashed = 0;
 	found_text(&kit, "I-1 a root is not in the hash");
 	root->hashed = 1;
+	{
+		struct attributes *some = calloc(1, sizeof(*some) + sizeof(some->range[0]));
+
+		assert_non_null(some);
+		some->count = 1;
+		some->range[0] = (struct attributes_range){8, 9};
+		mmu->slots.attributes = some;
+		found_text(&kit, "I-18 a private page mapped to shared memory");
+		mmu->slots.attributes = NULL;
+		free(some);
+	}
 	mmu->stats.pf_changed_pfn = 1;
 	found_text(&kit, "I-17 a frame is mapped that is not the host's for the page");
 	mmu->stats.pf_changed_pfn = 0;

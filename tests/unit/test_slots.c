@@ -6,6 +6,7 @@
  * creating, moving, deleting; lookup in a thousand slots against a linear
  * search; random changes, also without memory; the largest level at which a frame may be mapped (S-70).
  */
+#include "core/attributes.h"
 #include "tests/unit/guest.h"
 
 #define PAGE 4096ull
@@ -305,7 +306,7 @@ static unsigned level_at(struct kit *kit, uint64_t gpa)
 {
 	const umbra_gfn gfn = {gpa >> UMBRA_PAGE_SHIFT};
 
-	return slot_level(slots_find(&kit->vm->mmu, gfn), gfn);
+	return slots_level(&kit->vm->mmu, slots_find(&kit->vm->mmu, gfn), gfn);
 }
 
 static void s70_level(void **unused)
@@ -338,15 +339,15 @@ static void s70_level(void **unused)
 	/* A mirrored guest table takes away the large mappings around it. */
 	assert_int_equal(kit_slot(&kit, 4, 4 * GIG, GIG, GIG, 0), UMBRA_OK);
 	slot = slots_find(&kit.vm->mmu, inside);
-	assert_int_equal(slot_level(slot, inside), 3);
+	assert_int_equal(slots_level(&kit.vm->mmu, slot, inside), 3);
 	slot->mirrored[2][slot_region(slot, inside, 2)]++;
 	slot->mirrored[3][slot_region(slot, inside, 3)]++;
-	assert_int_equal(slot_level(slot, inside), 1);
+	assert_int_equal(slots_level(&kit.vm->mmu, slot, inside), 1);
 	assert_int_equal(level_at(&kit, 4 * GIG), 2);
 	slot->mirrored[2][slot_region(slot, inside, 2)]--;
-	assert_int_equal(slot_level(slot, inside), 2);
+	assert_int_equal(slots_level(&kit.vm->mmu, slot, inside), 2);
 	slot->mirrored[3][slot_region(slot, inside, 3)]--;
-	assert_int_equal(slot_level(slot, inside), 3);
+	assert_int_equal(slots_level(&kit.vm->mmu, slot, inside), 3);
 	kit_close(&kit);
 }
 
