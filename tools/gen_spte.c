@@ -1,48 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * gen_spte.c - writes docs/SPTE.md from the layout structs of core/entry.c.
+ * gen_spte.c - writes docs/SPTE.md and its figures from the layout structs of
+ * core/entry.c.
  *
- *	gen_spte               print the document
- *	gen_spte --check FILE  exit 1 if FILE is not the document
+ *	gen_spte --write DIR   write SPTE.md and the SVG files into DIR
+ *	gen_spte --check DIR   exit 1 if one of them is not what would be written
  *
- * Only the hardware's names of bits are text here (SDM 3A tables 4-14 to 4-20, 3C
- * tables 29-1 to 29-7); every position, mask and value of ours is computed, so that
- * the document cannot disagree with the code.
+ * Every position, mask and value of ours is computed, so that neither text nor pictures
+ * can disagree with the code. What bits are called is in spte_doc.c, the pictures are
+ * spte_svg.c's.
  */
-#include "core/entry.h"
+#include "tools/spte_doc.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define G ENTRY_GENERATIONS
-
-static char *document;
-static size_t length, room;
-
-static void put(const char *format, ...) __attribute__((format(printf, 1, 2)));
-static void put(const char *format, ...)
-{
-	char text[1024];
-	va_list args;
-	int n;
-
-	va_start(args, format);
-	n = vsnprintf(text, sizeof(text), format, args);
-	va_end(args);
-	if (n < 0 || (size_t)n >= sizeof(text))
-		abort();
-	if (length + (size_t)n >= room) {
-		room = 2 * room + sizeof(text);
-		document = realloc(document, room);
-		if (!document)
-			abort();
-	}
-	memcpy(document + length, text, (size_t)n + 1);
-	length += (size_t)n;
-}
 
 static const char *hex(uint64_t value)
 {
@@ -78,138 +53,6 @@ static const char *ranges(uint64_t mask)
 	}
 	return to;
 }
-
-static struct entry_kind bind(unsigned generation, bool ept, bool ad)
-{
-	struct entry_config config = {
-		.generation = generation,
-		.ept = ept,
-		.ad = ad,
-		.exec_only = true,
-		.maxphyaddr = 46,
-	};
-	struct entry_kind kind;
-
-	entry_bind(&kind, &config);
-	return kind;
-}
-
-/* ---- bit tables ---- */
-
-static uint64_t generation_mask(const struct entry_layout *l)
-{
-	return ((1ull << l->mmio_gen_low_bits) - 1) << l->mmio_gen_low_shift |
-	       ((1ull << l->mmio_gen_high_bits) - 1) << l->mmio_gen_high_shift;
-}
-
-struct use {
-	uint64_t mask;
-	const char *name;
-};
-
-/* What @bit of a present entry is to us; "0" where we write 0. */
-static const char *use_present(unsigned generation, bool ept, unsigned bit)
-{
-	const struct entry_layout *l = entry_layout(generation, ept);
-	const struct use uses[] = {
-		{l->mmu_present, "**MMU-present**"},
-		{l->host_writable, "**host-writable**"},
-		{l->mmu_writable, "**MMU-writable**"},
-		{l->ad_mask, "**A/D type**"},
-		{l->read << l->saved_shift & l->saved_mask << l->saved_shift, "**saved R**"},
-		{l->exec << l->saved_shift & l->saved_mask << l->saved_shift,
-		 l->exec_user ? "**saved XS**" : "**saved X**"},
-		{l->exec_user << l->saved_shift & l->saved_mask << l->saved_shift, "**saved XU**"},
-		{(1ull << 52) - (1ull << 12), "frame"},
-		{l->always, "1"},
-		{ept ? l->read : l->present, ept ? "R" : "P"},
-		{l->write, ept ? "W" : "R/W"},
-		{l->user, "U/S"},
-		{l->exec, l->exec_user ? "XS" : "X"},
-		{l->exec_user, "XU"},
-		{l->nx, "XD"},
-		{l->accessed, l->software_ad ? "A (by software without hardware A/D)" : "A"},
-		{l->dirty, l->software_ad ? "D (by software without hardware A/D)" : "D"},
-		{l->large, "PS"},
-		{ept ? 7ull << 3 : 0, "memory type: WB in leaves"},
-		{l->key_mask, "key of leaves (64-bit tables)"},
-	};
-
-	for (unsigned i = 0; i < sizeof(uses) / sizeof(*uses); i++) {
-		if (uses[i].mask >> bit & 1)
-			return uses[i].name;
-	}
-	return "0";
-}
-
-static const char *use_mmio(unsigned generation, bool ept, unsigned bit)
-{
-	struct entry_kind kind = bind(generation, ept, true);
-	const struct entry_layout *l = kind.layout;
-	uint64_t low = ((1ull << l->mmio_gen_low_bits) - 1) << l->mmio_gen_low_shift;
-
-	if (kind.mmio_mask >> bit & 1)
-		return kind.mmio_value >> bit & 1 ? "1" : "0";
-	if (kind.mmio_access >> bit & 1)
-		return bit == 1 ? "right: write" : "right: user";
-	if (low >> bit & 1)
-		return "generation, low";
-	if (generation_mask(l) >> bit & 1)
-		return "generation, high";
-	if (kind.mmio_gfn_low >> bit & 1)
-		return "gpa";
-	return bit >= 12 && bit < 52 ? "0 (gpa, up to MAXPHYADDR)" : "0";
-}
-
-struct hardware {
-	unsigned high, low;
-	const char *name;
-};
-
-/* SDM 3A tables 4-14 to 4-20 */
-static const struct hardware other_hardware[] = {
-	{63, 63, "XD"},
-	{62, 59, "key, in leaves with CR4.PKE or CR4.PKS; reserved in PAE"},
-	{58, 52, "ignored; reserved in PAE"},
-	{51, 12, "address; reserved from MAXPHYADDR up"},
-	{11, 9, "ignored"},
-	{8, 8, "G in leaves"},
-	{7, 7, "PS; PAT at level 1"},
-	{6, 6, "D in leaves"},
-	{5, 5, "A"},
-	{4, 4, "PCD"},
-	{3, 3, "PWT"},
-	{2, 2, "U/S"},
-	{1, 1, "R/W"},
-	{0, 0, "P"},
-	{0, 0, NULL},
-};
-
-/* SDM 3C tables 29-1 to 29-7 */
-static const struct hardware ept_hardware[] = {
-	{63, 63, "suppress #VE"},
-	{62, 62, "ignored"},
-	{61, 61, "sub-page write, at level 1 with SPP"},
-	{60, 60, "supervisor shadow stack, in leaves with EPTP.7"},
-	{59, 59, "ignored"},
-	{58, 58, "paging-write access, in leaves with that control"},
-	{57, 57, "verify guest paging, in leaves with that control"},
-	{56, 52, "ignored"},
-	{51, 12, "address; reserved from MAXPHYADDR up"},
-	{11, 11, "ignored"},
-	{10, 10, "XU with MBEC"},
-	{9, 9, "D in leaves with EPTP.6"},
-	{8, 8, "A with EPTP.6"},
-	{7, 7, "PS; ignored at level 1"},
-	{6, 6, "ignore PAT, in leaves"},
-	{5, 3, "memory type, in leaves"},
-	{2, 2, "X; XS with MBEC"},
-	{1, 1, "W"},
-	{0, 0, "R"},
-	{0, 0, NULL},
-};
-
-typedef const char *use_fn(unsigned generation, bool ept, unsigned bit);
 
 static bool same_use(use_fn *use, bool ept, unsigned a, unsigned b)
 {
@@ -465,6 +308,14 @@ static uint64_t w_mmio_l1tf(unsigned g, bool ept)
 
 /* ---- chapters ---- */
 
+static void show(const char *file)
+{
+	for (const struct figure *figure = figures; figure->file; figure++) {
+		if (!strcmp(figure->file, file))
+			put("![%s](%s)\n\n", figure->title, file);
+	}
+}
+
 static void intro(void)
 {
 	put("<!-- Written by tools/gen_spte.c from core/entry.c; do not edit. -->\n"
@@ -607,12 +458,15 @@ static void mmio_chapter(void)
 	value_row("where they lie (Q-22)", v_generation, true);
 	value_row("what value and mask may use (Q-21)", v_allowed, true);
 	put("\n### EPT\n\n");
+	show("spte-mmio-ept.svg");
 	bit_table(use_mmio, true);
 	put("### Others\n\n");
+	show("spte-mmio-npt.svg");
 	bit_table(use_mmio, false);
 	put("On a CPU with L1TF whose caches hold C < 47 address bits, bits C-1 to C-5 are all 1, "
 	    "and\n"
-	    "the address bits that belong there lie 5 bits higher (Q-26).\n\n");
+	    "the address bits that belong there lie 5 bits higher (Q-26):\n\n");
+	show("spte-mmio-l1tf.svg");
 }
 
 static void worked_chapter(void)
@@ -651,8 +505,10 @@ static void write_document(void)
 	intro();
 	state_chapter();
 	put("## Present entries, shadow paging and NPT\n\n");
+	show("spte-npt.svg");
 	bit_table(use_present, false);
 	put("## Present entries, EPT\n\n");
+	show("spte-ept.svg");
 	bit_table(use_present, true);
 	mask_chapter();
 	reuse_chapter();
@@ -661,47 +517,56 @@ static void write_document(void)
 	worked_chapter();
 }
 
-/* Is @file the document? */
-static bool same_text(FILE *file)
+/* ---- files ---- */
+
+static bool same_text(FILE *file, const char *text)
 {
-	for (size_t i = 0; i < length; i++) {
-		if (fgetc(file) != (unsigned char)document[i])
+	for (; *text; text++) {
+		if (fgetc(file) != (unsigned char)*text)
 			return false;
 	}
 	return fgetc(file) == EOF;
 }
 
-static int check(const char *path)
+/* The document goes to @folder/@name, or is compared with what is there. */
+static int finish(const char *folder, const char *name, bool check)
 {
-	FILE *file = fopen(path, "rb");
-	bool same;
+	char path[4096];
+	FILE *file;
+	bool good;
 
+	snprintf(path, sizeof(path), "%s/%s", folder, name);
+	file = fopen(path, check ? "rb" : "wb");
 	if (!file) {
-		fprintf(stderr, "gen_spte: cannot read %s\n", path);
+		fprintf(stderr, "gen_spte: cannot %s %s\n", check ? "read" : "write", path);
 		return 1;
 	}
-	same = same_text(file);
-	fclose(file);
-	if (!same)
-		fprintf(stderr, "gen_spte: %s is stale, write it anew: gen_spte > %s\n", path,
-			path);
-	return !same;
+	good = check ? same_text(file, doc_text()) : fputs(doc_text(), file) != EOF;
+	good = !fclose(file) && good;
+	if (!good && check)
+		fprintf(stderr, "gen_spte: %s is stale, write it anew: gen_spte --write %s\n", path,
+			folder);
+	else if (!good)
+		fprintf(stderr, "gen_spte: cannot write %s\n", path);
+	return !good;
 }
 
 int main(int argc, char **argv)
 {
+	bool check = argc == 3 && !strcmp(argv[1], "--check");
 	int status = 0;
 
-	write_document();
-	if (argc == 3 && !strcmp(argv[1], "--check")) {
-		status = check(argv[2]);
-	} else if (argc == 1) {
-		if (fputs(document, stdout) == EOF || fflush(stdout) == EOF)
-			status = 1;
-	} else {
-		fprintf(stderr, "usage: gen_spte [--check FILE]\n");
-		status = 2;
+	if (!check && (argc != 3 || strcmp(argv[1], "--write") != 0)) {
+		fprintf(stderr, "usage: gen_spte --write DIR | --check DIR\n");
+		return 2;
 	}
-	free(document);
+	doc_begin();
+	write_document();
+	status |= finish(argv[2], "SPTE.md", check);
+	for (const struct figure *figure = figures; figure->file; figure++) {
+		doc_begin();
+		draw(figure);
+		status |= finish(argv[2], figure->file, check);
+	}
 	return status;
 }
