@@ -10,7 +10,7 @@ endif
 
 UMBRA = $(BUILD)/umbra
 
-.PHONY: all build configure demo check images format lint bench clean help
+.PHONY: all build configure demo check images hv hv-run format lint bench clean help
 .DEFAULT_GOAL = all
 
 all: build
@@ -40,6 +40,16 @@ check:
 images:
 	@tools/setup images
 	@tools/make-images
+
+## make hv       build the bare-metal hypervisor, build/umbra-hv.elf
+hv: configure
+	@$(NINJA) -C $(BUILD) umbra-hv.elf
+
+## make hv-run   boot a kernel on it under QEMU: GUEST=FILE MMU=tdp|shadow (docs/HV.md)
+GUEST ?= $(BUILD)/hv/guests/guest-modes
+MMU ?= tdp
+hv-run: build
+	@BUILD=$(BUILD) tools/hv-run "$(GUEST)" mmu=$(MMU) $(OPTIONS)
 
 ## make format   let clang-format rewrite the C files
 format:

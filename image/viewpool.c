@@ -58,8 +58,8 @@ static void put_right(const struct viewpool *pool, uint8_t *view)
 	const int map = pagemap_open();
 
 	for (uint64_t page = 0; page < pages; page += PAGEMAP_BATCH) {
-		unsigned n = pages - page < PAGEMAP_BATCH ? (unsigned)(pages - page)
-							  : PAGEMAP_BATCH;
+		unsigned n =
+			pages - page < PAGEMAP_BATCH ? (unsigned)(pages - page) : PAGEMAP_BATCH;
 		bool own[PAGEMAP_BATCH] = {false};
 
 		pagemap_own(map, view + page * UMBRA_PAGE_SIZE, n, own);

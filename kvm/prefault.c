@@ -67,8 +67,8 @@ int64_t kvm_prefault(struct kvm_vcpu *vcpu, uint64_t arg)
 			 range.size, range.gpa);
 	if (status == UMBRA_EUNMAPPABLE)
 		kvm_run_memory_fault(vcpu, (umbra_gpa){range.gpa});
-	result = status == UMBRA_ENOENT ? kvm_refuse(process, ENOENT, "gpa 0x%" PRIx64
-						     " is in no slot", range.gpa)
-					: kvm_status(process, status);
+	result = status == UMBRA_ENOENT
+			 ? kvm_refuse(process, ENOENT, "gpa 0x%" PRIx64 " is in no slot", range.gpa)
+			 : kvm_status(process, status);
 	return kvm_copy_out(process, arg, &range, sizeof(range)) ? -EFAULT : result;
 }

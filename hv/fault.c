@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fault.c - faults of the guest's translations, taken to the library.
+ *
+ *	RESUME, RETRY   enter again
+ *	INJECT          the guest's own #PF
+ *	MMIO            a device: give it a slot and enter again; or the hypervisor's own
+ *	                memory: the guest is stopped
+ *	EMULATE         a write to a page table of the guest's: it is no table any more
+ */
+#include "hv/vcpu.h"
+
+static void take(const struct vcpu *vcpu, struct umbra_exit *exit)
+{
+	const struct vmcb *v = vcpu->vmcb;
+
+	*exit = (struct umbra_exit){
+		.event = {.code = v->exit_info_1},
+		.cpl = v->cpl,
+		.ac = v->rflags & RFLAGS_AC,
+	};
+	if (v->exit_code == VMCB_EXIT_NPF) {
+		exit->event.kind = UMBRA_EVENT_NPF;
+		exit->event.gpa.v = v->exit_info_2;
+	} else {
+		exit->event.kind = UMBRA_EVENT_PF;
+		exit->event.gva.v = v->exit_info_2;
+	}
+}
+
+static void act(struct vcpu *vcpu, const struct umbra_resolution *what)
+{
+	switch (what->verdict) {
+	case UMBRA_RESUME:
+	case UMBRA_RETRY: break;
+	case UMBRA_INJECT: inject_event(vcpu, &what->event); break;
+	case UMBRA_MMIO:
+		if (!devices_add(vcpu, what->gpa.v))
+			report_stop(vcpu, "the guest reached for the hypervisor's memory at %llx",
+				    (unsigned long long)what->gpa.v);
+		break;
+	case UMBRA_EMULATE:
+		vcpu->unprotected++;
+		if (!umbra_vm_unprotect(vcpu->vm, what->gpa))
+			report_stop(vcpu, "a write to %llx would have to be emulated",
+				    (unsigned long long)what->gpa.v);
+		break;
+	default:
+		report_stop(vcpu, "no memory for the guest at %llx",
+			    (unsigned long long)what->gpa.v);
+	}
+}
+
+void fault_exit(struct vcpu *vcpu)
+{
+	struct umbra_exit exit;
+	struct umbra_resolution what;
+	enum umbra_status status;
+
+	take(vcpu, &exit);
+	status = umbra_vcpu_fault(vcpu->mmu, &exit, &what);
+	if (status)
+		report_stop(vcpu, "fault at %llx, code %llx: %s",
+			    (unsigned long long)vcpu->vmcb->exit_info_2,
+			    (unsigned long long)vcpu->vmcb->exit_info_1, umbra_strstatus(status));
+	act(vcpu, &what);
+	/* PAE tables: their PDPTEs are read at entry. */
+	if (vcpu->options->shadow)
+		vcpu->port.reload = true;
+}
+
+void fault_prefault(struct vcpu *vcpu)
+{
+	for (unsigned i = 0; i < vcpu->memory->region_count; i++) {
+		umbra_gpa gpa = {(vcpu->memory->region[i].start + 4095) & ~4095ull};
+		uint64_t size = memory_run(vcpu->memory, gpa.v) & ~4095ull;
+
+		while (size && !umbra_vcpu_prefault(vcpu->mmu, &gpa, &size))
+			;
+	}
+}

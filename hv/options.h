@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * options.h - the hypervisor's command line.
+ */
+#ifndef HV_OPTIONS_H
+#define HV_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct options {
+	/** mmu=shadow; else tdp. */
+	bool shadow;
+	/** mem=: RAM of the guest ends below this address; 0: all there is. */
+	uint64_t memory;
+	/** page=: largest page of the tables: 1 (4k), 2 (2m), 3 (1g). */
+	uint8_t page_level;
+	/** prefault=1: map all RAM before the guest starts (tdp). */
+	bool prefault;
+	/** stats=1, audit=end: what to tell when the guest has ended. */
+	bool stats, audit;
+};
+
+/**
+ * options_parse - of @line, the first word of which is the program's name. Stops with a
+ * line on the console when there is something wrong with it.
+ */
+void options_parse(struct options *options, const char *line);
+
+#endif
