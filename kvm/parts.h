@@ -56,6 +56,9 @@ struct kvm_slot {
 	uint64_t gpa, size, hva;
 	struct kvm_guest_memory *memfd;
 	uint64_t memfd_offset;
+	/** Its guest_memfd was closed, and there was no memory to say so: the library has it
+	 * no more. */
+	bool lost;
 };
 
 struct kvm_vcpu {
@@ -141,8 +144,11 @@ uint64_t kvm_vm_audit(struct kvm_vm *vm);
 unsigned kvm_vm_root_bits(const struct kvm_vm *vm);
 int64_t kvm_vm_enable_cap(struct kvm_vm *vm, uint64_t arg);
 int64_t kvm_vm_create_memfd(struct kvm_vm *vm, uint64_t arg);
+int64_t kvm_vm_set_attributes(struct kvm_vm *vm, uint64_t arg);
 
 int64_t kvm_slot_set(struct kvm_vm *vm, uint64_t arg, bool version2);
+/** kvm_slot_unbind - @memfd is closed: slots that had it have no private memory any more. */
+void kvm_slot_unbind(const struct kvm_guest_memory *memfd);
 const struct kvm_slot *kvm_slot_at(const struct kvm_vm *vm, uint64_t gpa);
 
 int64_t kvm_vcpu_create(struct kvm_vm *vm, uint64_t id);
@@ -164,7 +170,7 @@ int64_t kvm_cpuid_set(struct kvm_vcpu *vcpu, uint64_t arg);
 
 int64_t kvm_run(struct kvm_vcpu *vcpu, uint64_t arg);
 /** kvm_run_memory_fault - leave KVM_EXIT_MEMORY_FAULT for the page of @gpa. */
-void kvm_run_memory_fault(struct kvm_vcpu *vcpu, umbra_gpa gpa);
+void kvm_run_memory_fault(struct kvm_vcpu *vcpu, umbra_gpa gpa, bool is_private);
 int64_t kvm_prefault(struct kvm_vcpu *vcpu, uint64_t arg);
 
 /* ---- types.c, layout.c: what lies behind pointers ---- */

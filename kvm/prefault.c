@@ -66,7 +66,7 @@ int64_t kvm_prefault(struct kvm_vcpu *vcpu, uint64_t arg)
 		kvm_tell(process, KVM_TOLD_STEP, "left over: 0x%" PRIx64 " from gpa 0x%" PRIx64,
 			 range.size, range.gpa);
 	if (status == UMBRA_EUNMAPPABLE)
-		kvm_run_memory_fault(vcpu, (umbra_gpa){range.gpa});
+		kvm_run_memory_fault(vcpu, (umbra_gpa){range.gpa}, false);
 	result = status == UMBRA_ENOENT
 			 ? kvm_refuse(process, ENOENT, "gpa 0x%" PRIx64 " is in no slot", range.gpa)
 			 : kvm_status(process, status);

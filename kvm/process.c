@@ -99,6 +99,8 @@ static void file_put(struct kvm_file *file)
 {
 	if (--file->refs)
 		return;
+	if (file->memfd)
+		kvm_slot_unbind(file->memfd);
 	if (file->vm)
 		kvm_vm_put(file->vm);
 	free(file);
@@ -217,6 +219,7 @@ static int64_t vm_request(struct kvm_vm *vm, uint32_t request, uint64_t arg)
 	case KVM_SET_USER_MEMORY_REGION2: return kvm_slot_set(vm, arg, true);
 	case KVM_ENABLE_CAP: return kvm_vm_enable_cap(vm, arg);
 	case KVM_CREATE_GUEST_MEMFD: return kvm_vm_create_memfd(vm, arg);
+	case KVM_SET_MEMORY_ATTRIBUTES: return kvm_vm_set_attributes(vm, arg);
 	default: return kvm_refuse(vm->process, ENOTTY, "a VM has no such request");
 	}
 }
@@ -260,6 +263,7 @@ static bool is_known(uint32_t request)
 		KVM_TRANSLATE,
 		KVM_SET_CPUID2,
 		KVM_PRE_FAULT_MEMORY,
+		KVM_SET_MEMORY_ATTRIBUTES,
 	};
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)

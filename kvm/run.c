@@ -66,31 +66,38 @@ static bool exit_internal(struct run *run, uint32_t suberror)
 				 : "KVM_EXIT_INTERNAL_ERROR, emulation failed");
 }
 
-void kvm_run_memory_fault(struct kvm_vcpu *vcpu, umbra_gpa gpa)
+void kvm_run_memory_fault(struct kvm_vcpu *vcpu, umbra_gpa gpa, bool is_private)
 {
 	struct kvm_run_page *page = &vcpu->run;
 
 	page->exit_reason = KVM_EXIT_MEMORY_FAULT;
-	page->memory_fault.flags = 0;
+	page->memory_fault.flags = is_private ? KVM_FAULT_PRIVATE : 0;
 	page->memory_fault.gpa = gpa.v & ~KVM_PAGE_MASK;
 	page->memory_fault.size = UMBRA_PAGE_SIZE;
-	kvm_tell(vcpu->vm->process, KVM_TOLD_STEP, "exit: KVM_EXIT_MEMORY_FAULT, gpa 0x%" PRIx64,
-		 gpa.v);
+	kvm_tell(vcpu->vm->process, KVM_TOLD_STEP,
+		 "exit: KVM_EXIT_MEMORY_FAULT, gpa 0x%" PRIx64 "+0x1000%s", page->memory_fault.gpa,
+		 is_private ? ", private" : "");
 	if (vcpu->run_address)
 		kvm_memory_write(vcpu->vm->process->memory, vcpu->run_address, page, sizeof(*page));
 }
 
-/* Memory that is there, and cannot be had: F-32 says why in the exit, F-21 does not. */
-static bool exit_memory_fault(struct run *run, umbra_gpa gpa)
+/* Memory that is there, and cannot be had: F-23 and F-32 say why in the exit, F-21 does not. */
+static bool exit_memory_fault(struct run *run, const struct umbra_resolution *what, umbra_gpa gpa)
 {
 	const unsigned bits = kvm_vm_root_bits(run->vcpu->vm);
 
+	if (what->is_private) {
+		kvm_run_memory_fault(run->vcpu, gpa, true);
+		return ends(run,
+			    kvm_refuse(run->process, EFAULT,
+				       "gpa 0x%" PRIx64 " is private, without such memory", gpa.v));
+	}
 	/* Shifting by all 64 bits would be undefined. */
 	if (gpa.v >> (bits - 1) < 2)
 		return ends(run,
 			    kvm_refuse(run->process, EFAULT,
 				       "gpa 0x%" PRIx64 ": its user memory is not there", gpa.v));
-	kvm_run_memory_fault(run->vcpu, gpa);
+	kvm_run_memory_fault(run->vcpu, gpa, false);
 	return ends(run,
 		    kvm_refuse(run->process, EFAULT,
 			       "gpa 0x%" PRIx64 " is beyond the %u bits of the root", gpa.v, bits));
@@ -175,7 +182,7 @@ static bool judge(struct run *run, const struct umbra_resolution *what, umbra_gp
 			 kvm_slot_at(run->vcpu->vm, gpa.v) ? "read-only memory" : "no memory");
 		return exit_internal(run, access & UMBRA_ACCESS_FETCH ? KVM_ERROR_EMULATION
 								      : KVM_ERROR_DELIVERY);
-	case UMBRA_MEMORY_FAULT: return exit_memory_fault(run, gpa);
+	case UMBRA_MEMORY_FAULT: return exit_memory_fault(run, what, gpa);
 	case UMBRA_INJECT:
 		return unknown(run, "delivering an exception through the guest's IDT would be "
 				    "needed here");

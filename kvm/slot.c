@@ -209,6 +209,16 @@ static umbra_hva library_hva(const struct kvm_vm *vm, uint64_t hva, uint64_t siz
 	return (umbra_hva){NOWHERE + hva};
 }
 
+/* A part of a guest_memfd that is not backed must not reach into the next one. */
+static umbra_hva library_private(const struct request *r)
+{
+	const struct kvm_guest_memory *memfd = r->file->memfd;
+
+	if (r->is.memfd_offset + r->is.size > memfd->backed)
+		return (umbra_hva){NOWHERE};
+	return (umbra_hva){memfd->hva.v + r->is.memfd_offset};
+}
+
 static enum umbra_status to_library(const struct request *r)
 {
 	struct umbra_slot slot = {
@@ -220,7 +230,11 @@ static enum umbra_status to_library(const struct request *r)
 		.hva = library_hva(r->vm, r->is.hva, r->is.size),
 	};
 
-	if (r->space)
+	if (r->is.size && r->is.flags & KVM_MEM_GUEST_MEMFD) {
+		slot.flags |= UMBRA_SLOT_PRIVATE;
+		slot.private_hva = library_private(r);
+	}
+	if (r->space || (r->old && r->old->lost))
 		return UMBRA_OK;
 	return umbra_slot_set(r->vm->umbra, &slot);
 }
@@ -318,6 +332,26 @@ int64_t kvm_slot_set(struct kvm_vm *vm, uint64_t arg, bool version2)
 		if (rows[i].wrong(&r))
 			return kvm_refuse(vm->process, rows[i].error, "%s", rows[i].why);
 	return carry_out(&r);
+}
+
+void kvm_slot_unbind(const struct kvm_guest_memory *memfd)
+{
+	struct kvm_vm *vm = memfd->vm;
+
+	for (struct kvm_slot *slot = vm->slots; slot; slot = slot->next) {
+		struct umbra_slot other = {.id = slot->id};
+
+		if (slot->memfd != memfd)
+			continue;
+		/* Such a slot cannot change; without memory in between it may not come back. */
+		umbra_slot_set(vm->umbra, &other);
+		other.flags = UMBRA_SLOT_UNMAPPABLE | UMBRA_SLOT_PRIVATE;
+		other.base.v = slot->gpa;
+		other.size = slot->size;
+		other.hva = library_hva(vm, slot->hva, slot->size);
+		other.private_hva.v = NOWHERE;
+		slot->lost = umbra_slot_set(vm->umbra, &other) != UMBRA_OK;
+	}
 }
 
 const struct kvm_slot *kvm_slot_at(const struct kvm_vm *vm, uint64_t gpa)

@@ -108,6 +108,8 @@ enum kvm_exit {
 };
 /** Suberrors of KVM_EXIT_INTERNAL_ERROR. */
 enum { KVM_ERROR_EMULATION = 1, KVM_ERROR_DELIVERY = 3 };
+/** Flag of KVM_EXIT_MEMORY_FAULT. */
+#define KVM_FAULT_PRIVATE (1ull << 3)
 /** VM entry failed because of the guest's state (SDM 3C 27.8: reason 33, bit 31). */
 #define KVM_ENTRY_INVALID_STATE 0x80000021u
 

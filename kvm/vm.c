@@ -181,6 +181,7 @@ int64_t kvm_vm_create(struct kvm_process *process, uint64_t type)
 		return kvm_refuse(process, ENOMEM, "memory is short");
 	}
 	config.host = vm->host;
+	config.private_memory = type == KVM_VM_SW_PROTECTED;
 	result = kvm_status(process, umbra_vm_create(&config, &vm->umbra));
 	if (!result)
 		result = kvm_fd_new(process, &(struct kvm_file){.kind = KVM_VM, .vm = vm});
@@ -215,6 +216,41 @@ int64_t kvm_vm_enable_cap(struct kvm_vm *vm, uint64_t arg)
 				  "0x%" PRIx64 ": bit 0 enables, bit 1 needs bit 0", cap.args[0]);
 	vm->manual = cap.args[0];
 	return 0;
+}
+
+/* ---- private memory ---- */
+
+static const char *attributes_wrong(const struct kvm_vm *vm, const struct kvm_attributes *a)
+{
+	if (a->flags)
+		return "flags are not 0";
+	if (a->attributes & ~(vm->type == KVM_VM_SW_PROTECTED ? KVM_ATTRIBUTE_PRIVATE : 0))
+		return "attributes that this kind of VM does not have";
+	if (!a->size || a->gpa + a->size < a->gpa)
+		return "the size is 0, or the end wraps around 2^64";
+	if ((a->gpa | a->size) & KVM_PAGE_MASK)
+		return "address or size is not a multiple of 4096";
+	return NULL;
+}
+
+int64_t kvm_vm_set_attributes(struct kvm_vm *vm, uint64_t arg)
+{
+	struct kvm_process *process = vm->process;
+	struct kvm_attributes a;
+	int64_t result = kvm_copy_in(process, arg, &a, sizeof(a));
+	const char *wrong;
+
+	if (result)
+		return result;
+	wrong = attributes_wrong(vm, &a);
+	if (wrong)
+		return kvm_refuse(process, EINVAL, "%s", wrong);
+	result = kvm_status(process, umbra_vm_set_attributes(vm->umbra, (umbra_gpa){a.gpa}, a.size,
+							     a.attributes));
+	if (!result)
+		kvm_tell(process, KVM_TOLD_STEP, "gpa 0x%" PRIx64 "+0x%" PRIx64 " is %s", a.gpa,
+			 a.size, a.attributes ? "private" : "shared");
+	return result;
 }
 
 /* ---- guest_memfd ---- */
