@@ -24,6 +24,9 @@ enum key {
 	KEY_AD,
 	KEY_SKEW,
 	KEY_PAGES,
+	KEY_MMIO_CACHING,
+	KEY_MMIO_WIDE,
+	KEY_L1TF,
 	KEY_WITHOUT,
 	KEY_BUG_TRUNCATE_GPA,
 	KEY_COUNT
@@ -50,6 +53,9 @@ static const struct args_key keys[KEY_COUNT] = {
 	[KEY_AD] = {.name = "ad", .kind = ARGS_BOOL},
 	[KEY_SKEW] = {.name = "skew", .kind = ARGS_BOOL},
 	[KEY_PAGES] = {.name = "limit", .kind = ARGS_NUMBER, .min = 64, .max = 1u << 30},
+	[KEY_MMIO_CACHING] = {.name = "mmio_caching", .kind = ARGS_BOOL},
+	[KEY_MMIO_WIDE] = {.name = "mmio_wide_generation", .kind = ARGS_BOOL},
+	[KEY_L1TF] = {.name = "l1tf_cache_bits", .kind = ARGS_NUMBER, .min = 32, .max = 52},
 	[KEY_WITHOUT] = {.name = "without", .kind = ARGS_SYMBOLS, .symbols = regs_features},
 	[KEY_BUG_TRUNCATE_GPA] = {.name = "bug.truncate_gpa", .kind = ARGS_BOOL},
 };
@@ -66,6 +72,9 @@ const char setup_help[] =
 	"  ad=0|1             EPT Accessed and Dirty bits (default 1)\n"
 	"  skew=0|1           host memory 4 KiB off the guest's alignment (default 0)\n"
 	"  limit=N            table pages at once (default: no limit)\n"
+	"  mmio_caching=0|1   entries that tell where no memory is (default 1)\n"
+	"  mmio_wide_generation=0|1  only they go when their generation wraps (default 0)\n"
+	"  l1tf_cache_bits=32..52  the CPU has the L1 terminal fault (default: it has not)\n"
 	"  without=pku,shstk  features that the CPU lacks\n"
 	"  bug.truncate_gpa=0|1  drop address bits that EPT or NPT do not translate, as KVM\n"
 	"                     once did, instead of refusing them (default 0)";
@@ -111,6 +120,9 @@ static void make(const struct args_value *v, struct setup *setup)
 	lab->exec_by_mode = v[KEY_MBEC].number || v[KEY_GMET].number;
 	lab->page_level = (uint8_t)v[KEY_PAGE].number;
 	lab->page_limit = (uint32_t)v[KEY_PAGES].number;
+	lab->no_mmio_caching = !v[KEY_MMIO_CACHING].number;
+	lab->mmio_wide_generation = v[KEY_MMIO_WIDE].number;
+	lab->l1tf_cache_bits = (uint8_t)v[KEY_L1TF].number;
 	lab->skew = v[KEY_SKEW].number;
 	lab->bug_truncate_gpa = v[KEY_BUG_TRUNCATE_GPA].number;
 	setup->high = lab->paging != UMBRA_PAGING_NPT || lab->levels > 3;
@@ -153,7 +165,7 @@ bool setup_parse(const char *text, struct setup *setup, char *error, size_t erro
 	struct args_value v[KEY_COUNT] = {
 		[KEY_TDP] = {.number = 1},  [KEY_HOST] = {.number = 4},
 		[KEY_PAGE] = {.number = 3}, [KEY_LAYOUT] = {.number = UMBRA_LAYOUT_7_3},
-		[KEY_AD] = {.number = 1},
+		[KEY_AD] = {.number = 1},   [KEY_MMIO_CACHING] = {.number = 1},
 	};
 
 	if (!args_config(text, keys, KEY_COUNT, v, error, error_size) ||

@@ -103,7 +103,7 @@ void attributes_commit(struct mmu *mmu, const struct attributes_change *change)
 	mmu->slots.bytes += bytes_of(change->after->room);
 	mmu->slots.bytes -= change->before ? bytes_of(change->before->room) : 0;
 	__atomic_store_n(&mmu->slots.attributes, change->after, __ATOMIC_RELEASE);
-	__atomic_fetch_add(&mmu->slots.generation, 1, __ATOMIC_RELEASE);
+	__atomic_fetch_add(&mmu->slots.generation, SLOTS_SPACES, __ATOMIC_RELEASE);
 }
 
 void attributes_release(struct mmu *mmu, const struct attributes_change *change)

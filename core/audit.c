@@ -377,9 +377,13 @@ static bool guest_entry(struct mmu *mmu, struct table_at at, uint64_t *entry, bo
 	return true;
 }
 
+/* @entry is present or MMIO. */
 static void audit_mirror_entry(struct audit *audit, struct table_at at, uint64_t entry)
 {
 	struct mmu *mmu = audit->mmu;
+	const bool writable = entry_is_mmio(&mmu->kind, entry)
+				      ? entry_mmio_acc(&mmu->kind, entry) & ACC_WRITE
+				      : entry_is_writable(&mmu->kind, entry);
 	union role role = at.page->role;
 	uint64_t where = at.page->hpa.v + at.index * sizeof(entry), guest, frame;
 	const struct format_level *level;
@@ -418,11 +422,11 @@ static void audit_mirror_entry(struct audit *audit, struct table_at at, uint64_t
 		frame += (at.index & 1) * 512; /* half of a 4M page */
 	if (table_gfn(mmu, at).v != (frame & ((1ull << (role.maxphyaddr - 12)) - 1)))
 		finding(audit, "I-11", "a leaf maps another frame than the guest's", where, guest);
-	if (entry_is_writable(&mmu->kind, entry) && role.flags & MODE_WP && !(guest & 2))
+	if (writable && role.flags & MODE_WP && !(guest & 2))
 		finding(audit, "I-11", "a leaf is writable, the guest's is not", where, guest);
 	/* EPT entries without A/D in use have no such bits. */
 	has_ad &= !role.ad_disabled;
-	if (has_ad && entry_is_writable(&mmu->kind, entry) && guest & 2 && !(guest & level->dirty))
+	if (has_ad && writable && guest & 2 && !(guest & level->dirty))
 		finding(audit, "I-11", "a leaf is writable, the guest's is clean", where, guest);
 	if (has_ad && !(guest & level->accessed))
 		finding(audit, "I-11", "a leaf mirrors an entry without A", where, guest);
@@ -468,20 +472,48 @@ static void bind_hardware(struct audit *audit)
 	mode_bind(&audit->longer, ept ? &format_ept5 : &format_5, flags, cpu->maxphyaddr);
 }
 
+/* ---- I-19: MMIO entries ---- */
+
+static void audit_mmio(struct audit *audit, struct table_at at, uint64_t entry)
+{
+	struct mmu *mmu = audit->mmu;
+	const uint64_t where = table_location(at);
+	const umbra_gfn gfn = entry_mmio_gfn(&mmu->kind, entry);
+	const uint64_t wide = mmu->slots.generation;
+	const uint64_t mask = (1ull << entry_generation_bits(&mmu->kind)) - 1;
+
+	if (at.page->role.level != 1) {
+		finding(audit, "I-19", "an MMIO entry above the last level", where, entry);
+		return;
+	}
+	if (!at.page->role.direct && !at.page->words.v) {
+		finding(audit, "I-19", "an MMIO entry without its guest entry", where, entry);
+		return;
+	}
+	if (table_gfn(mmu, at).v != gfn.v)
+		finding(audit, "I-19", "an MMIO entry names another frame", where, gfn.v);
+	if (!(wide & SLOTS_UPDATING) && entry_mmio_generation(&mmu->kind, entry) == (wide & mask) &&
+	    slots_find(mmu, gfn))
+		finding(audit, "I-19", "a current MMIO entry where there is a slot", where, gfn.v);
+	audit_mirror_entry(audit, at, entry);
+}
+
 /* @entry is not empty. */
 static void audit_entry(struct audit *audit, struct table_at at, uint64_t entry)
 {
 	struct mmu *mmu = audit->mmu;
 
+	if (at.page->role.invalid)
+		finding(audit, "I-3", "a zapped page is not empty", at.page->hpa.v, entry);
 	if (!entry_is_present(&mmu->kind, entry)) {
-		if (!entry_is_mmio(&mmu->kind, entry))
+		if (entry_is_mmio(&mmu->kind, entry))
+			audit_mmio(audit, at, entry);
+		else
 			finding(audit, "I-14", "neither empty, MMIO nor present",
 				at.page->hpa.v + at.index * sizeof(entry), entry);
 		return;
 	}
 	audit_reserved(audit, at, entry);
-	if (at.page->role.invalid)
-		finding(audit, "I-3", "a zapped page is not empty", at.page->hpa.v, entry);
 	if (entry_is_leaf(&mmu->kind, entry, at.page->role.level))
 		audit_leaf(audit, at, entry);
 	else

@@ -500,6 +500,13 @@ static uint64_t generation_high(const struct entry_layout *layout)
 	return (BIT(layout->mmio_gen_high_bits) - 1) << layout->mmio_gen_high_shift;
 }
 
+bool entry_mmio_holds(const struct entry_kind *kind, umbra_gfn gfn)
+{
+	const uint64_t held = (kind->mmio_gfn_low | kind->l1tf) & kind->address;
+
+	return gfn.v <= held >> UMBRA_PAGE_SHIFT;
+}
+
 uint64_t entry_make_mmio(const struct entry_kind *kind, umbra_gfn gfn, unsigned acc,
 			 uint64_t generation)
 {

@@ -198,6 +198,9 @@ bool entry_is_tracked(const struct entry_kind *kind, uint64_t entry);
 
 /** MMIO entries, Q-20..Q-28. @generation is cut to the layout's bits. */
 bool entry_mmio_possible(const struct entry_kind *kind);
+/** entry_mmio_holds - can such an entry name @gfn? Not beyond MAXPHYADDR, nor, with L1TF,
+ * beyond what the caches reach. */
+bool entry_mmio_holds(const struct entry_kind *kind, umbra_gfn gfn);
 uint64_t entry_make_mmio(const struct entry_kind *kind, umbra_gfn gfn, unsigned acc,
 			 uint64_t generation);
 bool entry_is_mmio(const struct entry_kind *kind, uint64_t entry);

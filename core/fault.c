@@ -5,7 +5,7 @@
  *	fault_shadow: walk the guest's tables ----+      may end: INJECT
  *	fault_tdp: gpa is known ------------------+
  *	                                          v
- *	                  find_slot                      may end: MMIO, EMULATE
+ *	                  find_slot                      may end: MMIO, EMULATE, RETRY
  *	                  pin                            may end: MEMORY_FAULT, RETRY
  *	                  --- lock ---
  *	                  slots changed meanwhile?       RETRY
@@ -17,6 +17,7 @@
  */
 #include "core/fault.h"
 #include "core/attributes.h"
+#include "core/mmio.h"
 #include "core/prefetch.h"
 #include "core/shadow.h"
 #include "core/sync.h"
@@ -43,13 +44,17 @@ static bool find_slot(struct fault *fault)
 		fault->verdict = UMBRA_MEMORY_FAULT;
 		return false;
 	}
+	/* What maps it is going away; then it may be MMIO (F-19). */
+	if (fault->slot && slot_is_going(fault->slot)) {
+		fault->verdict = UMBRA_RETRY;
+		return false;
+	}
 	/* No private memory there, or none at all (F-23, F-24). */
 	if (fault->is_private && (!fault->slot || !(fault->slot->flags & UMBRA_SLOT_PRIVATE))) {
 		fault->verdict = UMBRA_MEMORY_FAULT;
 		return false;
 	}
 	if (!fault->slot || (write && fault->slot->flags & UMBRA_SLOT_READONLY)) {
-		mmu_count(&mmu->stats.pf_mmio, 1);
 		fault->verdict = UMBRA_MMIO;
 		return false;
 	}
@@ -115,6 +120,23 @@ static void count_outcome(struct fault *fault)
 		mmu_count(&stats->pf_emulate, 1);
 	else if (fault->verdict == UMBRA_INJECT)
 		mmu_count(&stats->pf_guest, 1);
+	else if (fault->verdict == UMBRA_MMIO)
+		mmu_count(&stats->pf_mmio, 1);
+}
+
+/* No memory, and an entry is to say so. */
+static bool is_mmio(struct fault *fault)
+{
+	if (fault->slot || fault->verdict != UMBRA_MMIO || !mmio_wanted(fault))
+		return false;
+	fault->goal = 1;
+	fault->neighbour_count = 0;
+	return true;
+}
+
+static enum umbra_verdict map_mmio(struct fault *fault)
+{
+	return fault->space ? shadow_map(fault) : tdp_map(fault);
 }
 
 /* @locked_stage is what is done under the lock; @exclusive as umbra_host_lock. */
@@ -124,13 +146,15 @@ static enum umbra_status run(struct fault *fault, unsigned level, bool exclusive
 	struct mmu *mmu = fault->mmu;
 	enum umbra_status status = UMBRA_OK;
 
-	if (find_slot(fault) && pin(fault, level, &status)) {
+	const bool memory = find_slot(fault);
+
+	if (memory ? pin(fault, level, &status) : is_mmio(fault)) {
 		umbra_host_lock(mmu->host, UMBRA_LOCK_MMU, exclusive);
 		/* A root that was zapped meanwhile is to be replaced first. */
 		if (fault_slots_changed(fault) || page_is_obsolete(mmu, fault->root))
 			fault->verdict = UMBRA_RETRY;
 		else
-			fault->verdict = locked_stage(fault);
+			fault->verdict = memory ? locked_stage(fault) : map_mmio(fault);
 		umbra_host_unlock(mmu->host, UMBRA_LOCK_MMU, exclusive);
 	}
 	if (!status)
@@ -166,6 +190,7 @@ enum umbra_status fault_tdp(struct fault *fault)
 		return status;
 	mmu_count(&fault->mmu->stats.pf_taken, 1);
 	fault->gpa.v = fault->address;
+	fault->acc = fault->mmu->direct_acc;
 	fault->exclusive = false;
 	status = run(fault, 3, false, map_tdp);
 	if (!status && fault->verdict == UMBRA_VERDICT_COUNT) {

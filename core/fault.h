@@ -40,6 +40,8 @@ struct fault {
 	unsigned access;
 	/** Nobody has accessed it yet (F-42). */
 	bool prefault;
+	/** Hardware met a reserved bit or a misconfiguration (mmio_fault). */
+	bool reserved;
 	/** Slots that the space's memory window is not older than; what is found in
 	 * others is not used. */
 	uint64_t generation;
@@ -55,7 +57,7 @@ struct fault {
 
 	/* slots */
 	umbra_gfn gfn;
-	struct slot *slot;
+	struct slot *slot; /* NULL: no memory there */
 	/** The page is private now. */
 	bool is_private;
 

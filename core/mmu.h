@@ -45,6 +45,8 @@ struct mmu {
 	bool private_memory;
 	/** Map what is beyond reach where its low bits say (F-33): a bug, for demonstration. */
 	bool bug_truncate_gpa;
+	/** When generations of MMIO entries come around, only those entries go (O-15). */
+	bool mmio_wide;
 	/** Of pages made now; changing it makes all others obsolete (S-62). */
 	uint8_t generation;
 	uint32_t page_limit;

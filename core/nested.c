@@ -383,13 +383,15 @@ static unsigned npt_access(const struct umbra_vcpu *vcpu, const struct umbra_exi
 bool nested_take_exit(struct umbra_vcpu *vcpu, const struct umbra_exit *exit, unsigned *access)
 {
 	if (vcpu->state.paging == UMBRA_NESTED_EPT) {
+		*access = UMBRA_ACCESS_READ;
+		if (exit->event.kind == UMBRA_EVENT_EPT_MISCONFIG)
+			return true;
 		if (exit->event.kind != UMBRA_EVENT_EPT_VIOLATION)
 			return false;
 		*access = ept_access(vcpu, &exit->event);
 		return true;
 	}
-	/* The mirror has no reserved bits. */
-	if (exit->event.kind != UMBRA_EVENT_NPF || exit->event.code & UMBRA_PF_RSVD)
+	if (exit->event.kind != UMBRA_EVENT_NPF)
 		return false;
 	*access = npt_access(vcpu, exit);
 	return true;

@@ -68,6 +68,8 @@ static unsigned pin(struct fault *fault, uint64_t left, struct umbra_pin pins[TD
 	fault->slot = slots_find(mmu, gfn);
 	if (!fault->slot)
 		*status = UMBRA_ENOENT;
+	else if (slot_is_going(fault->slot))
+		*status = UMBRA_EAGAIN; /* F-19 */
 	else /* It may have come after all was looked at. */
 		*status = gfn.v < fault->reach ? UMBRA_OK : UMBRA_EUNMAPPABLE;
 	for (; !*status && count < most; gfn.v++) {

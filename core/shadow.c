@@ -21,6 +21,7 @@
  */
 #include "core/shadow.h"
 #include "core/attributes.h"
+#include "core/mmio.h"
 #include "core/prefetch.h"
 #include "core/rmap.h"
 #include "core/sync.h"
@@ -204,14 +205,14 @@ static uint64_t leaf_of(const struct fault *fault, const struct page *page)
 	return entry_make_leaf(&mmu->kind, &leaf);
 }
 
-static enum umbra_verdict install(struct fault *fault, struct edit *edit, struct table_at at)
+/* The leaf, in place of whatever leaf or hole is at @at. */
+static enum umbra_verdict put(struct fault *fault, struct edit *edit, struct table_at at,
+			      uint64_t word)
 {
 	struct mmu *mmu = fault->mmu;
 	unsigned level = at.page->role.level;
 	umbra_gfn gfn = {fault->gfn.v & ~(page_span(at.page) - 1)};
 	uint64_t new = leaf_of(fault, at.page), old = table_read(mmu, at);
-	uint64_t word = level == 1 && !at.page->role.direct ? fault->walk.entry[1]
-							    : gfn.v << UMBRA_PAGE_SHIFT;
 	bool in_place = entry_is_present(&mmu->kind, old) &&
 			entry_is_leaf(&mmu->kind, old, level) &&
 			entry_pfn(&mmu->kind, old).v == entry_pfn(&mmu->kind, new).v &&
@@ -221,10 +222,8 @@ static enum umbra_verdict install(struct fault *fault, struct edit *edit, struct
 	if (level > slots_level(mmu, fault->slot, gfn))
 		return UMBRA_RETRY;
 	/* Never another frame, or another guest frame, in place (S-7). */
-	if (!in_place && table_clear(edit, at))
+	if (!in_place && entry_is_present(&mmu->kind, old) && table_clear(edit, at))
 		tlb_flush(mmu, &edit->tlb);
-	if (!at.page->role.direct && !at.page->words.v)
-		give_words(edit, at.page);
 	/* Hardware may set A or D meanwhile; nobody else writes under this lock. */
 	do {
 		old = table_read(mmu, at);
@@ -234,6 +233,18 @@ static enum umbra_verdict install(struct fault *fault, struct edit *edit, struct
 	fault->level = level;
 	prefetch_map(edit, fault, at.page);
 	return UMBRA_RESUME;
+}
+
+static enum umbra_verdict install(struct fault *fault, struct edit *edit, struct table_at at)
+{
+	uint64_t frame = fault->gfn.v & ~(page_span(at.page) - 1);
+	uint64_t word = at.page->role.level == 1 && !at.page->role.direct
+				? fault->walk.entry[1]
+				: frame << UMBRA_PAGE_SHIFT;
+
+	if (!at.page->role.direct && !at.page->words.v)
+		give_words(edit, at.page);
+	return fault->slot ? put(fault, edit, at, word) : mmio_mark(edit, fault, at, word);
 }
 
 static enum umbra_verdict map(struct fault *fault, struct edit *edit)

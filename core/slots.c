@@ -343,15 +343,36 @@ static void swap_ids(struct mmu *mmu, struct slot *old, struct slot *fresh)
 	}
 }
 
+unsigned slots_steps(const struct slots_plan *plan)
+{
+	/* A slot that goes has one of its own (M-7). */
+	return (plan->old ? 2 : 1) * SLOTS_SPACES;
+}
+
+void slots_begin(struct mmu *mmu, const struct slots_plan *plan)
+{
+	if (plan->old)
+		__atomic_store_n(&plan->old->going, true, __ATOMIC_RELAXED);
+	__atomic_fetch_or(&mmu->slots.generation, SLOTS_UPDATING, __ATOMIC_RELEASE);
+}
+
+bool slots_wraps(const struct mmu *mmu, unsigned steps, unsigned bits)
+{
+	const uint64_t now = mmu->slots.generation & ~SLOTS_UPDATING;
+
+	return now >> bits != (now + steps) >> bits;
+}
+
 void slots_commit(struct mmu *mmu, struct slots_plan *plan)
 {
 	const struct view_change *views = &plan->views;
+	const uint64_t next = (mmu->slots.generation & ~SLOTS_UPDATING) + slots_steps(plan);
 
 	mmu->slots.bytes += views->after->bytes + (plan->fresh ? slot_bytes(plan->fresh) : 0);
 	mmu->slots.bytes -= views->before->bytes + (plan->old ? slot_bytes(plan->old) : 0);
 	swap_ids(mmu, plan->old, plan->fresh);
 	__atomic_store_n(&mmu->slots.view, views->after, __ATOMIC_RELEASE);
-	__atomic_fetch_add(&mmu->slots.generation, 1, __ATOMIC_RELEASE);
+	__atomic_store_n(&mmu->slots.generation, next, __ATOMIC_RELEASE);
 }
 
 void slots_release(struct mmu *mmu, struct slots_plan *plan)

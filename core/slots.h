@@ -17,6 +17,8 @@ struct mmu;
 struct slot {
 	uint32_t id, flags;
 	struct slot *id_next;
+	/** It is being deleted or moved: faults wait (F-19). */
+	bool going;
 	umbra_gfn start;
 	uint64_t pages;
 	/** Shared memory, and with UMBRA_SLOT_PRIVATE the private. */
@@ -33,12 +35,19 @@ struct slot {
 /** Slots that share a bucket have ids alike modulo this (power of two). */
 #define SLOTS_BUCKETS 2048
 
+/** Address spaces of a VM: its generation steps by as many (M-5). */
+#define SLOTS_SPACES 1
+/** Of a generation: slots are being changed. What is found or not found now is not to be
+ * remembered. */
+#define SLOTS_UPDATING (1ull << 63)
+
 struct slots {
 	struct view *view; /* by start */
 	struct slot *by_id[SLOTS_BUCKETS]; /* chained by id_next */
 	/** Which frames are private; NULL: none ever was. */
 	struct attributes *attributes;
-	/** Stepped by each change, of attributes too; a fault that saw another one retries. */
+	/** Stepped by each change, of attributes too; a fault that saw another one retries
+	 * (M-5). */
 	uint64_t generation;
 	uint64_t bytes; /* of all metadata */
 };
@@ -72,6 +81,13 @@ struct slots_plan {
 };
 enum umbra_status slots_prepare(struct mmu *mmu, const struct umbra_slot *wanted,
 				struct slots_plan *plan);
+/** slots_begin - the change goes on from here, under the MMU lock: faults in the old slot wait,
+ * and nothing that is found or missed is remembered (M-5). Again: no effect. */
+void slots_begin(struct mmu *mmu, const struct slots_plan *plan);
+/** slots_steps - of the generation, that slots_commit() will make. */
+unsigned slots_steps(const struct slots_plan *plan);
+/** slots_wraps - do @steps of the generation from now lead over a multiple of 2^@bits? */
+bool slots_wraps(const struct mmu *mmu, unsigned steps, unsigned bits);
 /** slots_commit - make the plan true, under the MMU lock; no entry may map the old slot
  * any more. Cannot fail. */
 void slots_commit(struct mmu *mmu, struct slots_plan *plan);
@@ -95,6 +111,11 @@ bool slots_give_tracking(struct mmu *mmu, struct slot *slot);
 static inline uint64_t slot_end(const struct slot *slot)
 {
 	return slot->start.v + slot->pages;
+}
+/** slot_is_going - is it being deleted or moved? */
+static inline bool slot_is_going(const struct slot *slot)
+{
+	return __atomic_load_n(&slot->going, __ATOMIC_RELAXED);
 }
 static inline umbra_hva slot_hva(const struct slot *slot, umbra_gfn gfn)
 {

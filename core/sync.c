@@ -189,6 +189,35 @@ static uint64_t wanted_entry(struct mmu *mmu, const struct mode *mode, struct ta
 	return entry_make_leaf(&mmu->kind, &leaf);
 }
 
+/*
+ * Does the MMIO entry @old say what the guest's entry says now, and may it still be
+ * believed? It is not made young again: there may be memory by now.
+ */
+static bool mmio_stays(struct mmu *mmu, const struct mode *mode, struct table_at at, uint64_t guest,
+		       uint64_t old)
+{
+	const struct mode_level *level = &mode->level[1];
+	unsigned acc;
+
+	if (!mode_maps_page(mode, guest) || (guest & level->accessed) != level->accessed)
+		return false;
+	if ((guest ^ page_words(mmu, at.page)[at.index]) & level->leaf_address)
+		return false;
+	acc = at.page->role.access & mode_acc(mode, mode_rights(level, guest));
+	if ((guest & level->dirty) != level->dirty)
+		acc &= ~ACC_WRITE;
+	return acc && !((acc ^ entry_mmio_acc(&mmu->kind, old)) & mmu->kind.mmio_access);
+}
+
+static bool sync_mmio(struct edit *edit, const struct mode *mode, struct table_at at,
+		      uint64_t guest, uint64_t old)
+{
+	if (!mmio_stays(edit->mmu, mode, at, guest, old))
+		return table_clear(edit, at);
+	table_set(edit, at, old, old, guest);
+	return false;
+}
+
 static bool sync_entry(struct edit *edit, const struct mode *mode, struct table_at at,
 		       const void *table)
 {
@@ -196,6 +225,8 @@ static bool sync_entry(struct edit *edit, const struct mode *mode, struct table_
 	unsigned bytes = roles_entry_bytes(at.page->role);
 	uint64_t old = table_read(mmu, at), new;
 
+	if (entry_is_mmio(&mmu->kind, old))
+		return sync_mmio(edit, mode, at, guest_entry(table, at.index, bytes), old);
 	if (!entry_is_present(&mmu->kind, old))
 		return false;
 	for (;;) {
@@ -247,6 +278,7 @@ unsigned sync_page(struct edit *edit, const struct mode *mode, struct page *page
 	struct mmu *mmu = edit->mmu;
 	const uint64_t *entries = page_entries(mmu, page), *words = page_words(mmu, page);
 	const void *table = sync_mode_fits(page, mode) ? guest_table(mmu, page) : NULL;
+	const uint64_t empty = table_empty(mmu, page);
 	unsigned bytes = roles_entry_bytes(page->role), changed = 0;
 
 	/* No words, no leaves. */
@@ -258,7 +290,7 @@ unsigned sync_page(struct edit *edit, const struct mode *mode, struct page *page
 			if (i == 512)
 				break;
 		}
-		if (!entry_is_present(&mmu->kind, __atomic_load_n(&entries[i], __ATOMIC_RELAXED)))
+		if (__atomic_load_n(&entries[i], __ATOMIC_RELAXED) == empty)
 			continue;
 		changed += table ? sync_entry(edit, mode, at, table) : table_clear(edit, at);
 	}

@@ -167,7 +167,10 @@ bool table_set(struct edit *edit, struct table_at at, uint64_t old, uint64_t new
 	struct mmu *mmu = edit->mmu;
 	unsigned level = at.page->role.level;
 	uint64_t *entry = &page_entries(mmu, at.page)[at.index];
+	const bool present = entry_is_present(&mmu->kind, new);
+	const bool mmio = !present && entry_is_mmio(&mmu->kind, new);
 
+	MMU_BUG_ON(mmu, mmio && entry_is_present(&mmu->kind, old));
 	if (!__atomic_compare_exchange_n(entry, &old, new, false, __ATOMIC_ACQ_REL,
 					 __ATOMIC_ACQUIRE))
 		return false;
@@ -181,9 +184,9 @@ bool table_set(struct edit *edit, struct table_at at, uint64_t old, uint64_t new
 	}
 	if (!same_target(mmu, old, new, level) && entry_is_present(&mmu->kind, old))
 		forget(edit, at, old);
-	if (!entry_is_present(&mmu->kind, new))
+	if (!present && !mmio)
 		return true;
-	if (!at.page->role.direct && entry_is_leaf(&mmu->kind, new, level)) {
+	if (!at.page->role.direct && (mmio || entry_is_leaf(&mmu->kind, new, level))) {
 		uint64_t *kept = &page_words(mmu, at.page)[at.index];
 
 		/* Not what some vCPU may have seen here before. */
@@ -191,7 +194,7 @@ bool table_set(struct edit *edit, struct table_at at, uint64_t old, uint64_t new
 			pages_stamp(mmu, at.page);
 		*kept = word;
 	}
-	if (!same_target(mmu, old, new, level))
+	if (present && !same_target(mmu, old, new, level))
 		remember(edit, at, new);
 	return true;
 }

@@ -48,8 +48,8 @@ uint64_t table_read(struct mmu *mmu, struct table_at at);
 
 /**
  * table_set - replace @old by @new; false if the entry is not @old any more, then
- * nothing has changed. @word is kept beside a leaf of a mirror (TABLE_WORD_FRAME);
- * ignored otherwise.
+ * nothing has changed. @word is kept beside a leaf or an MMIO entry of a mirror
+ * (TABLE_WORD_FRAME); ignored otherwise. An MMIO entry never replaces what is present.
  *
  * Present entries are never replaced by another frame in place under shadow
  * paging: clear first (S-7), so that the reverse map cannot go stale (O-5).
@@ -69,7 +69,7 @@ bool table_link(struct edit *edit, struct table_at at, uint64_t empty, struct pa
 uint64_t table_empty(const struct mmu *mmu, const struct page *page);
 /** table_word - what is kept beside the leaf at @at; 0 in direct pages. */
 uint64_t table_word(struct mmu *mmu, struct table_at at);
-/** table_gfn - first frame that the leaf at @at maps. */
+/** table_gfn - first frame that the leaf at @at maps, or the MMIO entry there names. */
 umbra_gfn table_gfn(struct mmu *mmu, struct table_at at);
 
 /**

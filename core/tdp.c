@@ -10,6 +10,7 @@
  * Invariants: I-6, I-10 (a TDP table has one parent).
  */
 #include "core/tdp.h"
+#include "core/mmio.h"
 #include "core/sync.h"
 #include "core/table.h"
 
@@ -129,7 +130,7 @@ static enum umbra_verdict map(struct fault *fault, struct edit *edit)
 				at.page = page_of(mmu, entry_table(&mmu->kind, old));
 				continue;
 			}
-			if (allows(mmu, old, fault->access)) {
+			if (fault->slot && allows(mmu, old, fault->access)) {
 				check_frame(fault, at, old);
 				return UMBRA_RESUME;
 			}
@@ -140,6 +141,8 @@ static enum umbra_verdict map(struct fault *fault, struct edit *edit)
 		if (!at.page)
 			return UMBRA_RETRY;
 	}
+	if (!fault->slot)
+		return mmio_mark(edit, fault, at, 0);
 	new = leaf_of(fault, at.page);
 	if (new == old)
 		return UMBRA_RESUME;

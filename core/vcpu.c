@@ -297,6 +297,7 @@ void vcpu_switch_own(struct umbra_vcpu *vcpu, bool flushes)
 {
 	const struct vcpu_guest *guest = vcpu->guest;
 
+	vcpu->mmio.valid = false;
 	vcpu->own.flush = true;
 	rootset_switch(&vcpu->vm->mmu, &vcpu->own, &guest->space, pcid_of(&guest->regs), flushes);
 }
@@ -357,8 +358,10 @@ enum umbra_status umbra_vcpu_load(struct umbra_vcpu *vcpu, struct umbra_root *ro
 
 	if (status)
 		return status;
-	if (set->sync)
+	if (set->sync) {
+		vcpu->mmio.valid = false;
 		rootset_sync(mmu, set, space ? space->mode : NULL);
+	}
 	roots_describe(mmu, set->root, &vcpu->guest->regs, root);
 	/* L2 may run on the same roots as L1, under a tag of its own. */
 	if (set->flush)
@@ -398,9 +401,25 @@ static unsigned access_of_qualification(uint64_t qualification)
 	return qualification & UMBRA_EPTQ_FETCH ? UMBRA_ACCESS_FETCH : UMBRA_ACCESS_READ;
 }
 
+/* Did hardware meet a bit that it reserves, or a misconfiguration? */
+static bool is_reserved(const struct umbra_event *event)
+{
+	switch (event->kind) {
+	case UMBRA_EVENT_EPT_MISCONFIG: return true;
+	case UMBRA_EVENT_PF:
+	case UMBRA_EVENT_NPF: return event->code & UMBRA_PF_RSVD;
+	default: return false;
+	}
+}
+
 /* Inputs of the fault from the exit; false: no such exit with this VM's paging. */
 static bool take_exit(struct umbra_vcpu *vcpu, const struct umbra_exit *exit, struct fault *fault)
 {
+	fault->reserved = is_reserved(&exit->event);
+	/* Only MMIO entries have reserved bits: without them it is not Umbra's fault. */
+	if (fault->reserved && exit->event.kind != UMBRA_EVENT_PF &&
+	    !entry_mmio_possible(&vcpu->vm->mmu.kind))
+		return false;
 	if (vcpu_is_nested(vcpu)) {
 		fault->address = exit->event.gpa.v;
 		return nested_take_exit(vcpu, exit, &fault->access);
@@ -415,12 +434,12 @@ static bool take_exit(struct umbra_vcpu *vcpu, const struct umbra_exit *exit, st
 	case UMBRA_PAGING_EPT:
 		fault->access = access_of_qualification(exit->event.code);
 		fault->address = exit->event.gpa.v;
-		return exit->event.kind == UMBRA_EVENT_EPT_VIOLATION;
+		return exit->event.kind == UMBRA_EVENT_EPT_VIOLATION ||
+		       exit->event.kind == UMBRA_EVENT_EPT_MISCONFIG;
 	default:
 		fault->access = access_of_code(exit) & (UMBRA_ACCESS_WRITE | UMBRA_ACCESS_FETCH);
 		fault->address = exit->event.gpa.v;
-		/* Umbra's tables have no reserved bits: not its fault. */
-		return exit->event.kind == UMBRA_EVENT_NPF && !(exit->event.code & UMBRA_PF_RSVD);
+		return exit->event.kind == UMBRA_EVENT_NPF;
 	}
 }
 
@@ -429,7 +448,21 @@ static void sync_faulting(struct umbra_vcpu *vcpu, uint64_t address)
 {
 	const struct space *space = vcpu_mirrored(vcpu);
 
+	vcpu->mmio.valid = false;
 	rootset_sync_address(&vcpu->vm->mmu, vcpu_roots(vcpu), space->mode, address);
+}
+
+static enum umbra_status look_into(struct umbra_vcpu *vcpu, struct fault *fault)
+{
+	struct mmio_cache *cache = vcpu_is_nested(vcpu) ? NULL : &vcpu->mmio;
+	enum umbra_status status;
+
+	if (fault->reserved && mmio_fault(fault, cache))
+		return UMBRA_OK;
+	status = fault->space ? fault_shadow(fault) : fault_tdp(fault);
+	if (!status && fault->verdict == UMBRA_MMIO && !fault->slot && cache)
+		mmio_cache_fill(cache, fault);
+	return status;
 }
 
 enum umbra_status umbra_vcpu_fault(struct umbra_vcpu *vcpu, const struct umbra_exit *exit,
@@ -461,7 +494,7 @@ enum umbra_status umbra_vcpu_fault(struct umbra_vcpu *vcpu, const struct umbra_e
 	umbra_host_read_begin(mmu->host);
 	vcpu_renew_window(vcpu);
 	fault.generation = vcpu->memory_generation;
-	status = fault.space ? fault_shadow(&fault) : fault_tdp(&fault);
+	status = look_into(vcpu, &fault);
 	umbra_host_read_end(mmu->host);
 	if (status)
 		return status;
@@ -531,6 +564,20 @@ enum umbra_status umbra_vcpu_invpcid(struct umbra_vcpu *vcpu, unsigned type, uin
 	return UMBRA_OK;
 }
 
+/* What an access without memory was just told, whoever emulates it is told as well,
+ * although the guest may have changed its tables since. */
+static bool translate_mmio(const struct umbra_vcpu *vcpu, umbra_gva gva, unsigned access,
+			   struct umbra_translation *translation)
+{
+	if (vcpu->vm->mmu.paging != UMBRA_PAGING_SHADOW ||
+	    !mmio_cache_find(&vcpu->mmio, &vcpu->guest->space, gva.v, access,
+			     vcpu->memory_generation, &translation->gpa))
+		return false;
+	translation->page_shift = UMBRA_PAGE_SHIFT;
+	translation->acc = vcpu->mmio.acc;
+	return true;
+}
+
 enum umbra_status umbra_vcpu_translate(struct umbra_vcpu *vcpu, umbra_gva gva, unsigned access,
 				       bool set_ad, struct umbra_translation *translation)
 {
@@ -550,6 +597,10 @@ enum umbra_status umbra_vcpu_translate(struct umbra_vcpu *vcpu, umbra_gva gva, u
 	}
 	umbra_host_read_begin(vcpu->vm->mmu.host);
 	vcpu_renew_window(vcpu);
+	if (translate_mmio(vcpu, gva, access, translation)) {
+		umbra_host_read_end(vcpu->vm->mmu.host);
+		return UMBRA_OK;
+	}
 	walk(&vcpu->guest->space, gva.v, access, set_ad ? 0 : WALK_NO_AD, &walked);
 	umbra_host_read_end(vcpu->vm->mmu.host);
 	if (walked.end != WALK_OK) {

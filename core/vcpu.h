@@ -5,6 +5,7 @@
 #ifndef CORE_VCPU_H
 #define CORE_VCPU_H
 
+#include "core/mmio.h"
 #include "core/rootset.h"
 #include "core/vm.h"
 
@@ -35,6 +36,8 @@ struct umbra_vcpu {
 	struct mode nested_mode;
 	struct space nested_space;
 	struct walk_log log;
+	/** Of L1, and of L2 without nested paging. */
+	struct mmio_cache mmio;
 	/** Flush the hardware's translations of L1, of L2, before it is entered. */
 	bool flush_l1, flush_l2;
 	struct reserve reserve;

@@ -4,11 +4,16 @@
  *
  * A slot change: check and build the new view (may fail), then under the MMU
  * lock drop every mapping that could be affected and swap the view (cannot
- * fail). As KVM by default does, all tables go when memory goes away.
+ * fail). When memory goes away, that takes two steps (M-7):
+ *
+ *	begin    faults in the old slot wait from now on; nothing is believed to be MMIO
+ *	zap      the old slot's mappings, perhaps with pauses, in which other faults go on
+ *	commit   what is left of them, and the new view
  */
 #include "core/vm.h"
 #include "core/attributes.h"
 #include "core/mem.h"
+#include "core/mmio.h"
 #include "core/shadow.h"
 #include "core/vcpu.h"
 
@@ -74,6 +79,9 @@ static enum umbra_status check(const struct umbra_vm_config *config)
 	/* As KVM has it: what is private is a matter of guest-physical addresses. */
 	if (config->private_memory && config->paging == UMBRA_PAGING_SHADOW)
 		return UMBRA_EOPNOTSUPP;
+	if (config->l1tf_cache_bits &&
+	    (config->l1tf_cache_bits < 32 || config->l1tf_cache_bits > 52))
+		return UMBRA_EINVAL;
 	switch (config->paging) {
 	case UMBRA_PAGING_EPT: return check_ept(config);
 	case UMBRA_PAGING_NPT: return check_npt(config);
@@ -106,6 +114,7 @@ static void mmu_set_up(struct mmu *mmu, const struct umbra_vm_config *config)
 		.exec_only = has(cpu, UMBRA_CPU_EPT_EXECONLY),
 		.pae = config->levels == 3,
 		.maxphyaddr = cpu->maxphyaddr,
+		.l1tf_cache_bits = config->l1tf_cache_bits,
 	};
 
 	mmu->host = config->host;
@@ -127,6 +136,9 @@ static void mmu_set_up(struct mmu *mmu, const struct umbra_vm_config *config)
 	mmu->private_memory = config->private_memory;
 	mmu->bug_truncate_gpa = config->bug_truncate_gpa;
 	entry_bind(&mmu->kind, &entries);
+	if (config->no_mmio_caching)
+		entry_set_mmio(&mmu->kind, 0, 0, 0);
+	mmu->mmio_wide = config->mmio_wide_generation;
 }
 
 enum umbra_status umbra_vm_create(const struct umbra_vm_config *config, struct umbra_vm **vm)
@@ -172,17 +184,18 @@ void vm_reload(struct umbra_vm *vm)
 
 #define ZAP_BATCH 10
 
-void umbra_vm_zap_all(struct umbra_vm *vm)
+/* From now on all tables are obsolete. The slots lock is held, and kept until zap_obsolete():
+ * two of these at once would make the old generation the new one. */
+static void make_obsolete(struct umbra_vm *vm)
 {
-	struct mmu *mmu = &vm->mmu;
+	vm->mmu.generation ^= 1;
+	vm_reload(vm);
+}
+
+static void zap_obsolete(struct mmu *mmu)
+{
 	bool more = true;
 
-	/* Two of these at once would make the old generation the new one. */
-	umbra_host_lock(mmu->host, UMBRA_LOCK_SLOTS, true);
-	umbra_host_lock(mmu->host, UMBRA_LOCK_MMU, true);
-	mmu->generation ^= 1;
-	vm_reload(vm);
-	umbra_host_unlock(mmu->host, UMBRA_LOCK_MMU, true);
 	while (more) {
 		struct edit edit = {.mmu = mmu};
 
@@ -191,6 +204,25 @@ void umbra_vm_zap_all(struct umbra_vm *vm)
 		tlb_commit(mmu, &edit.tlb);
 		umbra_host_unlock(mmu->host, UMBRA_LOCK_MMU, true);
 	}
+}
+
+/* The slots lock is held. */
+static void zap_all(struct umbra_vm *vm)
+{
+	struct mmu *mmu = &vm->mmu;
+
+	umbra_host_lock(mmu->host, UMBRA_LOCK_MMU, true);
+	make_obsolete(vm);
+	umbra_host_unlock(mmu->host, UMBRA_LOCK_MMU, true);
+	zap_obsolete(mmu);
+}
+
+void umbra_vm_zap_all(struct umbra_vm *vm)
+{
+	struct mmu *mmu = &vm->mmu;
+
+	umbra_host_lock(mmu->host, UMBRA_LOCK_SLOTS, true);
+	zap_all(vm);
 	umbra_host_unlock(mmu->host, UMBRA_LOCK_SLOTS, true);
 }
 
@@ -269,15 +301,56 @@ static void zap_for(struct umbra_vm *vm, const struct slots_plan *plan)
 	struct mmu *mmu = &vm->mmu;
 	struct edit edit = {.mmu = mmu};
 
-	if (plan->old && vm->slot_zap_all)
-		table_zap_all(&edit);
-	else if (plan->old)
+	if (plan->old)
 		table_zap_frames(&edit, plan->old->start, plan->old->pages);
 	/* Mirrors of tables where there was no memory are accounted to no slot. */
 	if (plan->fresh && mmu->mirrors)
 		table_zap_frames(&edit, plan->fresh->start, plan->fresh->pages);
 	tlb_commit(mmu, &edit.tlb);
 	vm_reload(vm);
+}
+
+/*
+ * The generation is about to be stepped. If it comes around, as far as MMIO entries hold it
+ * (Q-30), what was young 2^18 changes ago must not become so again. MMU lock held. True:
+ * zap_obsolete() is to follow.
+ */
+static bool wrap(struct umbra_vm *vm, unsigned steps)
+{
+	struct mmu *mmu = &vm->mmu;
+	struct edit edit = {.mmu = mmu};
+
+	if (!entry_mmio_possible(&mmu->kind) ||
+	    !slots_wraps(mmu, steps, entry_generation_bits(&mmu->kind)))
+		return false;
+	if (!mmu->mmio_wide) {
+		make_obsolete(vm);
+		return true;
+	}
+	mmio_zap(&edit);
+	tlb_commit(mmu, &edit.tlb);
+	return false;
+}
+
+static void swap(struct umbra_vm *vm, struct slots_plan *plan)
+{
+	struct mmu *mmu = &vm->mmu;
+	bool more;
+
+	if (plan->old && vm->slot_zap_all) {
+		umbra_host_lock(mmu->host, UMBRA_LOCK_MMU, true);
+		slots_begin(mmu, plan);
+		umbra_host_unlock(mmu->host, UMBRA_LOCK_MMU, true);
+		zap_all(vm);
+	}
+	umbra_host_lock(mmu->host, UMBRA_LOCK_MMU, true);
+	slots_begin(mmu, plan);
+	zap_for(vm, plan);
+	more = wrap(vm, slots_steps(plan));
+	slots_commit(mmu, plan);
+	umbra_host_unlock(mmu->host, UMBRA_LOCK_MMU, true);
+	if (more)
+		zap_obsolete(mmu);
 }
 
 enum umbra_status umbra_slot_set(struct umbra_vm *vm, const struct umbra_slot *wanted)
@@ -288,17 +361,12 @@ enum umbra_status umbra_slot_set(struct umbra_vm *vm, const struct umbra_slot *w
 
 	umbra_host_lock(mmu->host, UMBRA_LOCK_SLOTS, true);
 	status = slots_prepare(mmu, wanted, &plan);
-	if (status || plan.change == SLOTS_UNCHANGED) {
-		umbra_host_unlock(mmu->host, UMBRA_LOCK_SLOTS, true);
-		return status;
-	}
-	umbra_host_lock(mmu->host, UMBRA_LOCK_MMU, true);
-	zap_for(vm, &plan);
-	slots_commit(mmu, &plan);
-	umbra_host_unlock(mmu->host, UMBRA_LOCK_MMU, true);
+	if (!status && plan.change != SLOTS_UNCHANGED)
+		swap(vm, &plan);
 	umbra_host_unlock(mmu->host, UMBRA_LOCK_SLOTS, true);
-	slots_release(mmu, &plan);
-	return UMBRA_OK;
+	if (!status && plan.change != SLOTS_UNCHANGED)
+		slots_release(mmu, &plan);
+	return status;
 }
 
 /* Are all of @range's pages so already? */
@@ -316,14 +384,18 @@ static void swap_attributes(struct umbra_vm *vm, struct attributes_range range,
 {
 	struct mmu *mmu = &vm->mmu;
 	struct edit edit = {.mmu = mmu};
+	bool more;
 
 	umbra_host_lock(mmu->host, UMBRA_LOCK_MMU, true);
 	table_zap_frames(&edit, (umbra_gfn){range.start}, range.end - range.start);
 	tlb_commit(mmu, &edit.tlb);
+	more = wrap(vm, SLOTS_SPACES);
 	attributes_commit(mmu, change);
 	if (edit.reload)
 		vm_reload(vm);
 	umbra_host_unlock(mmu->host, UMBRA_LOCK_MMU, true);
+	if (more)
+		zap_obsolete(mmu);
 }
 
 enum umbra_status umbra_vm_set_attributes(struct umbra_vm *vm, umbra_gpa gpa, uint64_t size,

@@ -46,6 +46,8 @@ struct lab_config {
 	enum umbra_layout layout;
 	bool exec_by_mode;
 	uint32_t page_limit;
+	bool no_mmio_caching, mmio_wide_generation;
+	uint8_t l1tf_cache_bits;
 	bool bug_truncate_gpa;
 	/** Largest page (1..3) that host memory has. */
 	uint8_t page_level;

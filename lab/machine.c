@@ -183,6 +183,9 @@ static bool open_vm(struct lab *lab, char *error, size_t error_size)
 		.page_level = c->page_level,
 		.exec_by_mode = c->exec_by_mode,
 		.page_limit = c->page_limit,
+		.no_mmio_caching = c->no_mmio_caching,
+		.mmio_wide_generation = c->mmio_wide_generation,
+		.l1tf_cache_bits = c->l1tf_cache_bits,
 		.bug_truncate_gpa = c->bug_truncate_gpa,
 	};
 	const struct umbra_cpu guest = lab_guest_cpu(c);

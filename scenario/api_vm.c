@@ -87,6 +87,9 @@ static void configure(lua_State *lua, struct world_config *c)
 	c->exec_by_mode = api_bool(lua, 1, "exec_by_mode", c->exec_by_mode);
 	c->slot_zap_all = api_bool(lua, 1, "zap_all", c->slot_zap_all);
 	c->no_prefetch = !api_bool(lua, 1, "prefetch", !c->no_prefetch);
+	c->no_mmio_caching = !api_bool(lua, 1, "mmio_caching", !c->no_mmio_caching);
+	c->mmio_wide_generation = api_bool(lua, 1, "mmio_wide_generation", c->mmio_wide_generation);
+	c->l1tf_cache_bits = (uint8_t)api_number(lua, 1, "l1tf_cache_bits", c->l1tf_cache_bits);
 	c->skew = api_bool(lua, 1, "skew", c->skew);
 	c->page_limit = (uint32_t)api_number(lua, 1, "limit", c->page_limit);
 	c->private_memory = api_bool(lua, 1, "private", c->private_memory);
@@ -96,10 +99,15 @@ static void configure(lua_State *lua, struct world_config *c)
 
 int api_new_vm(lua_State *lua)
 {
-	static const char *const keys[] = {"paging",  "vendor",       "levels",   "maxphyaddr",
-					   "without", "page",         "layout",   "caching",
-					   "zap_all", "exec_by_mode", "prefetch", "skew",
-					   "limit",   "bug",          "private",  NULL};
+	static const char *const keys[] = {"paging",          "vendor",
+					   "levels",          "maxphyaddr",
+					   "without",         "page",
+					   "layout",          "caching",
+					   "zap_all",         "exec_by_mode",
+					   "prefetch",        "skew",
+					   "limit",           "bug",
+					   "mmio_caching",    "mmio_wide_generation",
+					   "l1tf_cache_bits", "private", NULL};
 	static const char *const names[] = {"shadow paging", "EPT", "NPT"};
 	struct run *run = api_begin(lua, NULL);
 	struct world_config config;

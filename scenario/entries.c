@@ -22,19 +22,23 @@ void world_describe(const struct world *world, uint64_t value, unsigned level,
 	if (ept) {
 		entry->present = value & (mbec ? 0x407 : 7);
 		/* Write without read: a misconfiguration, as MMIO entries have. */
-		entry->present &= (value & 3) != 2;
+		entry->faults = (value & 3) == 2;
+		entry->present &= !entry->faults;
 		entry->writable = value & 2;
 		entry->executable = value & 4;
 		entry->user = mbec ? value >> 10 & 1 : true;
 		entry->no_users = !mbec;
 	} else {
-		entry->present = value & 1;
+		/* As have reserved address bits. */
+		entry->faults = value & 1 && (value & ADDRESS) >> world->config.cpu.maxphyaddr;
+		entry->present = value & 1 && !entry->faults;
 		entry->writable = value & 2;
 		entry->user = value & 4;
 		entry->executable = !(value >> 63);
 	}
 	if (!entry->present) {
-		*entry = (struct world_entry){.value = value, .level = (uint8_t)level};
+		*entry = (struct world_entry){
+			.value = value, .level = (uint8_t)level, .faults = entry->faults};
 		return;
 	}
 	entry->leaf = level == 1 || (level < 4 && value & 0x80);

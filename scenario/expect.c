@@ -329,16 +329,27 @@ static const struct {
 	/** A level, not a count of events. */
 	bool now;
 } fields[] = {
-	FIELD(pf_taken, false),        FIELD(pf_fixed, false),
-	FIELD(pf_emulate, false),      FIELD(pf_spurious, false),
-	FIELD(pf_guest, false),        FIELD(pf_mmio, false),
-	FIELD(pf_changed_pfn, false),  FIELD(tlb_flush, false),
-	FIELD(invlpg, false),          FIELD(mmu_shadow_zapped, false),
-	FIELD(mmu_pte_write, false),   FIELD(mmu_pde_zapped, false),
-	FIELD(mmu_recycled, false),    FIELD(mmu_cache_miss, false),
-	FIELD(mmu_flooded, false),     FIELD(mmu_unsync, false),
-	FIELD(mmu_shadow_pages, true), FIELD(pages_4k, true),
-	FIELD(pages_2m, true),         FIELD(pages_1g, true),
+	FIELD(pf_taken, false),
+	FIELD(pf_fixed, false),
+	FIELD(pf_emulate, false),
+	FIELD(pf_spurious, false),
+	FIELD(pf_guest, false),
+	FIELD(pf_mmio, false),
+	FIELD(pf_mmio_spte_created, false),
+	FIELD(pf_changed_pfn, false),
+	FIELD(tlb_flush, false),
+	FIELD(invlpg, false),
+	FIELD(mmu_shadow_zapped, false),
+	FIELD(mmu_pte_write, false),
+	FIELD(mmu_pde_zapped, false),
+	FIELD(mmu_recycled, false),
+	FIELD(mmu_cache_miss, false),
+	FIELD(mmu_flooded, false),
+	FIELD(mmu_unsync, false),
+	FIELD(mmu_shadow_pages, true),
+	FIELD(pages_4k, true),
+	FIELD(pages_2m, true),
+	FIELD(pages_1g, true),
 };
 #define FIELDS (sizeof(fields) / sizeof(fields[0]))
 

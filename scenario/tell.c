@@ -118,7 +118,9 @@ const char *tell_access(unsigned access, char *text, size_t size)
 
 const char *tell_entry(const struct world_entry *e, char *text, size_t size)
 {
-	if (!e->present)
+	if (e->faults)
+		snprintf(text, size, "MMIO");
+	else if (!e->present)
 		snprintf(text, size, "nothing");
 	else if (!e->leaf)
 		snprintf(text, size, "table");
@@ -356,6 +358,9 @@ const char *const tell_trace_names[UMBRA_TRACE_KINDS] = {
 	[UMBRA_TRACE_FLUSH] = "flush",
 	[UMBRA_TRACE_ROOT] = "root",
 	[UMBRA_TRACE_CHANGED_PFN] = "changed_pfn",
+	[UMBRA_TRACE_MARK_MMIO_SPTE] = "mark_mmio_spte",
+	[UMBRA_TRACE_HANDLE_MMIO_PAGE_FAULT] = "handle_mmio_page_fault",
+	[UMBRA_TRACE_CHECK_MMIO_SPTE] = "check_mmio_spte",
 };
 
 static void tell_set(struct story *story, const struct world *world,

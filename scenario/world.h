@@ -34,6 +34,8 @@ struct world_config {
 	uint8_t levels, page_level;
 	enum umbra_layout layout;
 	bool exec_by_mode, slot_zap_all, no_prefetch, skew;
+	bool no_mmio_caching, mmio_wide_generation;
+	uint8_t l1tf_cache_bits;
 	uint32_t page_limit;
 	bool bug_truncate_gpa, private_memory;
 	/** Of the hardware. */
@@ -268,6 +270,8 @@ void world_vmfunc(struct world_cpu *cpu, uint32_t index, struct world_result *re
 
 struct world_entry {
 	bool present, leaf, writable, user, executable;
+	/** Not empty, but reserved or a misconfiguration: always faults. */
+	bool faults;
 	/** EPT without MBEC knows no users; .user is true then. */
 	bool no_users;
 	uint8_t level;

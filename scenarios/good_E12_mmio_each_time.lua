@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: MIT
 --
 -- E-12: where no slot is, there may be a device. The access exits and the verdict is MMIO with the
--- guest-physical address; the embedder carries it out. KVM leaves a special entry behind to
--- know it faster the next time; Umbra leaves nothing, each access exits (DEVIATIONS.md).
+-- guest-physical address; the embedder carries it out. Each access exits, but the second time
+-- by an entry that is made to fault and says why: a misconfiguration, or a reserved bit.
 -- A slot that is put there later is simply found.
 
 for _, paging in ipairs { "ept", "npt", "shadow" } do

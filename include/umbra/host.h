@@ -133,6 +133,9 @@ enum umbra_trace_kind {
 	UMBRA_TRACE_FLUSH, /* a=start gfn b=pages (0: all) */
 	UMBRA_TRACE_ROOT, /* a=root hpa b=role c=guest root d=0 */
 	UMBRA_TRACE_CHANGED_PFN, /* a=gpa b=frame mapped c=frame pinned d=hpa of entry: a bug */
+	UMBRA_TRACE_MARK_MMIO_SPTE, /* a=hpa of entry b=gfn c=rights d=generation */
+	UMBRA_TRACE_HANDLE_MMIO_PAGE_FAULT, /* a=address b=gfn c=rights */
+	UMBRA_TRACE_CHECK_MMIO_SPTE, /* a=entry b=slots' generation c=its own d=current */
 	UMBRA_TRACE_KINDS
 };
 struct umbra_trace {

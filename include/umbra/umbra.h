@@ -101,6 +101,16 @@ struct umbra_vm_config {
 	/** A bug, to see it found: address bits that the TDP root does not translate are dropped
 	 * instead of refused (F-33), so that one guest page appears at another's address. */
 	bool bug_truncate_gpa;
+	/** Leave no entries that tell where no memory is (Q-20): each such access is looked
+	 * up anew. So it is anyway under shadow paging and NPT if cpu.maxphyaddr is 52, for
+	 * then no bit of an entry is sure to fault. */
+	bool no_mmio_caching;
+	/** Those entries hold 18 or 19 bits of the number of slot changes, and before they
+	 * repeat, all tables are dropped (Q-30). With this only those entries are (O-15). */
+	bool mmio_wide_generation;
+	/** Physical address bits of the CPU's caches, if it has the L1 terminal fault (Q-26):
+	 * such entries then lead to no address that may be cached. 32..52; 0: it has not. */
+	uint8_t l1tf_cache_bits;
 	/** Call umbra_host_trace. */
 	bool trace;
 };
@@ -220,7 +230,8 @@ struct umbra_resolution {
 	 * see: umbra_vcpu_leave_nested(), then tell L1. */
 	struct umbra_event event;
 	bool to_l1;
-	/** MMIO, EMULATE, MEMORY_FAULT: where, and the access (enum umbra_access). */
+	/** MMIO, EMULATE, MEMORY_FAULT: where, and the access (enum umbra_access; READ after
+	 * an EPT misconfiguration, which does not say: the instruction does). */
 	umbra_gpa gpa;
 	unsigned access;
 	/** RESUME: level of the mapping made, 0 if none was needed (spurious). */
@@ -230,7 +241,9 @@ struct umbra_resolution {
 };
 
 /**
- * umbra_vcpu_fault - look into a fault and repair what is Umbra's.
+ * umbra_vcpu_fault - look into a fault and repair what is Umbra's. EPT misconfigurations, and
+ * faults with RSVD, are MMIO that was met before (no_mmio_caching); for L2 on L1's EPT whoever
+ * emulates the instruction finds by umbra_vcpu_translate() what L1 would deny.
  * EINVAL: an event that this VM's paging cannot have. ENOMEM, ENOSPC, EINTR:
  * nothing changed, the guest may be entered again later.
  */
@@ -265,7 +278,8 @@ struct umbra_translation {
 	umbra_gpa gpa;
 	/** log2 of the guest's page. */
 	uint8_t page_shift;
-	/** Guest rights: bit 0 R, 1 W, 2 U, 3 X. */
+	/** Guest rights: bit 0 R, 1 W, 2 U, 3 X. Where no memory is, those that are known,
+	 * @access among them: the rest may be missing. */
 	uint8_t acc;
 	/** kind NONE, or the #PF that the access would take; in L2 also what L1's EPT or NPT
 	 * would make of it (umbra_vcpu_exits_to_l1). */
@@ -415,6 +429,7 @@ enum umbra_status umbra_vm_track(struct umbra_vm *vm, umbra_gpa gpa, bool on);
 /** struct umbra_stats - KVM's names (facts L-7). */
 struct umbra_stats {
 	uint64_t pf_taken, pf_fixed, pf_emulate, pf_spurious, pf_guest, pf_mmio;
+	uint64_t pf_mmio_spte_created;
 	uint64_t pf_changed_pfn; /* spurious, but another frame is mapped: a bug (I-17) */
 	uint64_t tlb_flush, invlpg;
 	uint64_t mmu_shadow_zapped, mmu_pte_write, mmu_pde_zapped, mmu_recycled, mmu_cache_miss;
