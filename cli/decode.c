@@ -16,9 +16,11 @@
 #include "cli/decode.h"
 #include "cli/widths.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define LINE_SIZE 1024
 
@@ -190,20 +192,52 @@ static char *trim(char *text)
 	return text;
 }
 
+struct reader {
+	struct decode *decode;
+	size_t next, end;
+	int error; /* errno of reading, or 0 */
+	char data[1 << 16];
+};
+
+/* More input; false at its end. Who waits for input gets all answers first. */
+static bool fill(struct reader *reader)
+{
+	ssize_t n;
+
+	text_flush(&reader->decode->text);
+	fflush(stdout);
+	do
+		n = read(STDIN_FILENO, reader->data, sizeof(reader->data));
+	while (n < 0 && errno == EINTR);
+	reader->error = n < 0 ? errno : 0;
+	reader->next = 0;
+	reader->end = n > 0 ? (size_t)n : 0;
+	return n > 0;
+}
+
 /* Reads a line into @line; its length without the newline, or -1 at the end. What
  * does not fit is cut, which the length tells. */
-static long read_line(char *line, size_t size)
+static long read_line(struct reader *reader, char line[LINE_SIZE])
 {
-	long length = 0;
-	int c;
+	size_t length = 0, used = 0;
+	bool whole = false, any = false;
 
-	while ((c = getchar_unlocked()) != EOF && c != '\n') {
-		if ((size_t)length < size - 1)
-			line[length] = (char)c;
-		length++;
+	while (!whole && (reader->next < reader->end || fill(reader))) {
+		const char *from = reader->data + reader->next;
+		const size_t left = reader->end - reader->next;
+		const char *newline = memchr(from, '\n', left);
+		const size_t part = newline ? (size_t)(newline - from) : left;
+		const size_t fits = part < LINE_SIZE - 1 - used ? part : LINE_SIZE - 1 - used;
+
+		memcpy(line + used, from, fits);
+		used += fits;
+		length += part;
+		reader->next += part + !!newline;
+		whole = newline;
+		any = true;
 	}
-	line[(size_t)length < size ? (size_t)length : size - 1] = 0;
-	return c == EOF && !length ? -1 : length;
+	line[used] = 0;
+	return any ? (long)length : -1;
 }
 
 static bool take_bytes(struct command *c, char *line, long length, char *error, size_t size)
@@ -222,22 +256,28 @@ static bool take_bytes(struct command *c, char *line, long length, char *error, 
 /* Bad lines are reported, and the rest is read. */
 static void take_stdin(struct command *c)
 {
-	char line[LINE_SIZE], error[200];
 	struct decode *d = c->decode;
+	struct reader *reader = malloc(sizeof(*reader));
+	char line[LINE_SIZE], error[200];
 	long length;
 
-	for (unsigned long number = 1; (length = read_line(line, sizeof(line))) >= 0; number++) {
+	if (reader)
+		*reader = (struct reader){.decode = d};
+	for (unsigned long number = 1; reader && (length = read_line(reader, line)) >= 0;
+	     number++) {
 		if (take_bytes(c, line, length, error, sizeof(error)))
 			continue;
 		text_flush(&d->text);
 		cli_error(CLI_BADINPUT, "decode: stdin line %lu: %s", number, error);
 		d->bad = true;
 	}
-	if (!ferror(stdin))
-		return;
-	text_flush(&d->text);
-	cli_error(CLI_BADINPUT, "decode: cannot read stdin");
-	d->bad = true;
+	if (!reader || reader->error) {
+		text_flush(&d->text);
+		cli_error(CLI_BADINPUT, "decode: cannot read stdin: %s",
+			  strerror(reader ? reader->error : ENOMEM));
+		d->bad = true;
+	}
+	free(reader);
 }
 
 /* ---- the command line ---- */

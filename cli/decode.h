@@ -39,4 +39,8 @@ void decode_value(struct decode *d, enum bits_kind kind, uint64_t value);
 /** decode_line - the same for a trace line: TRACE_OK or TRACE_OTHER. */
 void decode_line(struct decode *d, const struct trace_line *line);
 
+struct bench_result;
+/** decode_bench - a group of `umbra bench`, as those of bench/bench.h. */
+int decode_bench(void (*emit)(const struct bench_result *, void *), void *arg, double seconds);
+
 #endif

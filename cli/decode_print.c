@@ -255,15 +255,6 @@ static void begin_json(struct text *text)
 
 /* ---- values and lines ---- */
 
-/* Whoever watches a terminal wants the answer now. */
-static void end_record(struct decode *d)
-{
-	if (!d->out.interactive)
-		return;
-	text_flush(&d->text);
-	fflush(stdout);
-}
-
 void decode_value(struct decode *d, enum bits_kind kind, uint64_t value)
 {
 	struct bits_bound *bound = bound_for(d, kind, false);
@@ -281,7 +272,6 @@ void decode_value(struct decode *d, enum bits_kind kind, uint64_t value)
 	} else {
 		value_text(d, NULL, bound, value);
 	}
-	end_record(d);
 }
 
 static const struct bits_bound *explain_traced(struct decode *d, const struct trace_value *value)
@@ -305,6 +295,8 @@ static void line_json(struct decode *d, const struct trace_line *line)
 	begin_json(text);
 	pair(text, "", "event", line->name);
 	pair(text, ",", "summary", line->sentence);
+	if (line->reason[0])
+		pair(text, ",", "reason", line->reason);
 	text_put(text, ",\"numbers\":[");
 	for (unsigned i = 0; i < trace->field_count; i++) {
 		const struct trace_field *field = &trace->field[i];
@@ -396,5 +388,4 @@ void decode_line(struct decode *d, const struct trace_line *line)
 		line_json(d, line);
 	else
 		line_text(d, line);
-	end_record(d);
 }

@@ -48,7 +48,6 @@ void out_init(struct out *out, bool json, bool quiet)
 	*out = (struct out){
 		.json = json,
 		.colour = !json && !(no_color && *no_color) && is_terminal(STDOUT_FILENO),
-		.interactive = is_terminal(STDOUT_FILENO),
 		.progress = !quiet && is_terminal(STDERR_FILENO),
 	};
 }

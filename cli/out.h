@@ -21,7 +21,6 @@
 struct out {
 	bool json;
 	bool colour;
-	bool interactive; /* stdout is a terminal */
 	bool progress; /* stderr is a terminal */
 	/** Memory for a line was short; out_finish() reports it. */
 	bool failed;

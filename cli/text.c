@@ -11,7 +11,7 @@
 
 void text_flush(struct text *text)
 {
-	if (text->used)
+	if (text->used && !text->discard)
 		fwrite(text->data, 1, text->used, stdout);
 	text->used = 0;
 }
@@ -30,58 +30,47 @@ void text_long(struct text *text, const char *bytes, size_t length)
 	text_bytes(text, bytes, length);
 }
 
-/* Length of the UTF-8 character at @p, 0 if there is none (RFC 3629 4). */
-static size_t character(const unsigned char *p)
+static bool plain(unsigned char c)
 {
-	size_t length = p[0] < 0x80 ? 1 : p[0] < 0xc2 ? 0 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
-
-	if (p[0] > 0xf4)
-		return 0;
-	for (size_t i = 1; i < length; i++) {
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-	}
-	/* Overlong, surrogates, beyond U+10FFFF. */
-	if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) ||
-	    (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f))
-		return 0;
-	return length;
+	return c >= ' ' && c != '"' && c != '\\' && c < 0x80;
 }
 
-/* Bytes that stand for themselves in a JSON string. */
-static const unsigned char plain[256] = {
-	[' ' ... '!'] = 1,
-	['#' ... '['] = 1,
-	[']' ... '~'] = 1,
-};
+/* Eight bytes at once: each of the terms has a high bit set where a byte is not plain. */
+static bool all_plain(const char *bytes)
+{
+	const uint64_t ones = 0x0101010101010101, high = 0x8080808080808080;
+	uint64_t v, quote, backslash;
+
+	memcpy(&v, bytes, sizeof(v));
+	quote = v ^ ones * '"';
+	backslash = v ^ ones * '\\';
+	return !((((v - ones * ' ') & ~v) | ((quote - ones) & ~quote) |
+		  ((backslash - ones) & ~backslash) | v) &
+		 high);
+}
 
 void text_json(struct text *text, const char *string)
 {
-	const unsigned char *p = (const unsigned char *)string;
+	size_t left = strlen(string);
 
 	text_bytes(text, "\"", 1);
-	while (*p) {
+	while (left) {
 		size_t length = 0;
+		char escape[8];
 
-		while (plain[p[length]])
+		while (length + 8 <= left && all_plain(string + length))
+			length += 8;
+		while (length < left && plain((unsigned char)string[length]))
 			length++;
-		if (!length && *p >= 0x80)
-			length = character(p);
-		if (length) {
-			text_bytes(text, (const char *)p, length);
-			p += length;
-		} else if (*p == '"' || *p == '\\') {
-			text_bytes(text, "\\", 1);
-			text_bytes(text, (const char *)p++, 1);
-		} else if (*p >= 0x80) {
-			text_bytes(text, "\\ufffd", 6);
-			p++;
-		} else {
-			char escape[8];
-
-			snprintf(escape, sizeof(escape), "\\u%04x", *p++);
-			text_bytes(text, escape, 6);
-		}
+		text_bytes(text, string, length);
+		string += length;
+		left -= length;
+		if (!left)
+			break;
+		/* Whatever else: \u0022 is a quote as good as any. */
+		snprintf(escape, sizeof(escape), "\\u%04x", (unsigned char)*string++);
+		text_bytes(text, escape, 6);
+		left--;
 	}
 	text_bytes(text, "\"", 1);
 }

@@ -8,11 +8,13 @@
 #ifndef CLI_TEXT_H
 #define CLI_TEXT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
 struct text {
+	bool discard; /* for benchmarks: nothing is written */
 	size_t used;
 	char data[1 << 16];
 };
@@ -62,8 +64,7 @@ static inline void text_right(struct text *text, const char *string, unsigned wi
 	text_bytes(text, string, length);
 }
 
-/** text_json - @string in quotes, with the escapes that JSON needs; bytes that are no UTF-8
- * become U+FFFD. */
+/** text_json - @string, ASCII, in quotes, with the escapes that JSON needs. */
 void text_json(struct text *text, const char *string);
 
 /** Room for any number that these write, and a byte before it. */

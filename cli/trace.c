@@ -211,6 +211,14 @@ static const char *skip_separators(const char *p)
 	return p + strspn(p, " \t:=(");
 }
 
+static unsigned digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return (unsigned)(c - '0');
+	c |= 'a' ^ 'A';
+	return c >= 'a' && c <= 'f' ? (unsigned)(c - 'a' + 10) : 99;
+}
+
 /* The number at *p; false if none is there or it has more than 64 bits. */
 static bool number(const char **p, unsigned base, uint64_t *value)
 {
@@ -221,13 +229,12 @@ static bool number(const char **p, unsigned base, uint64_t *value)
 		start += 2;
 		base = 16;
 	}
-	for (*p = start; isxdigit((unsigned char)**p); ++*p) {
-		const char c = (char)tolower((unsigned char)**p);
-		const unsigned digit = (unsigned)(c <= '9' ? c - '0' : c - 'a' + 10);
+	for (*p = start; digit(**p) < base; ++*p) {
+		uint64_t high;
 
-		if (digit >= base || v > (UINT64_MAX - digit) / base)
+		if (__builtin_mul_overflow(v, (uint64_t)base, &high) ||
+		    __builtin_add_overflow(high, (uint64_t)digit(**p), &v))
 			return false;
-		v = v * base + digit;
 	}
 	*value = v;
 	return *p != start && !is_word(**p);
@@ -428,7 +435,10 @@ static void word_after(const char *text, const char *key, char *to, size_t size)
 	if (!p)
 		return;
 	p = skip_separators(p);
-	snprintf(to, size, "%.*s", (int)strcspn(p, " \t"), p);
+	for (size_t i = 0; i + 1 < size && is_word(p[i]); i++) {
+		to[i] = p[i];
+		to[i + 1] = 0;
+	}
 }
 
 enum trace_result trace_parse(const char *text, struct trace_line *line, char *why, size_t size)
