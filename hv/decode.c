@@ -403,9 +403,12 @@ static bool has_modrm(const struct row *row)
 	return row->form >= FORM_RM_R && (row->form <= FORM_RM_IMM8 || row->form == FORM_PAIR);
 }
 
-/* What the CPU refuses of what is known here. */
+/* What the CPU refuses of what is known here: when it has all of it, for being too long or
+ * cut by the end of a page comes first. */
 static bool refused(const struct cursor *cur, const struct row *row, const struct insn *insn)
 {
+	if (insn->op == REFUSED)
+		return true;
 	if (row->flags & NOT_64 && cur->mode == INSN_64)
 		return true;
 	if (row->flags & MEMORY && insn->to.kind != INSN_OPERAND_MEMORY)
@@ -430,8 +433,6 @@ static enum decode_result choose(struct cursor *cur, const struct row *row, stru
 	}
 	if (cur->result != DECODE_OK)
 		return cur->result;
-	if (insn->op == REFUSED)
-		return DECODE_UD;
 	return insn->op == INSN_NONE ? DECODE_UNSUPPORTED : DECODE_OK;
 }
 
