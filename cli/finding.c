@@ -9,9 +9,25 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define PATH_SIZE 512
 #define STEP_SIZE 256
+
+bool finding_folder(const char *folder, const char *command)
+{
+	struct stat status;
+
+	if (!folder)
+		return true;
+	if (stat(folder, &status))
+		cli_error(CLI_BADINPUT, "%s: --save: %s: %s", command, folder, strerror(errno));
+	else if (!S_ISDIR(status.st_mode))
+		cli_error(CLI_BADINPUT, "%s: --save: %s is no folder", command, folder);
+	else
+		return true;
+	return false;
+}
 
 void finding_print(const struct finding *f, const struct fuzz_program *program,
 		   const struct fuzz_result *result, const char *path)

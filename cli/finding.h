@@ -23,6 +23,9 @@ struct finding {
 	unsigned runs;
 };
 
+/** finding_folder - may findings go to @folder (NULL: here)? Asked before the work, not after;
+ * if not, says so for the subcommand @command. */
+bool finding_folder(const char *folder, const char *command);
 /** finding_print - kind, both outcomes, and the step. @path: of the program, or "". */
 void finding_print(const struct finding *finding, const struct fuzz_program *program,
 		   const struct fuzz_result *result, const char *path);

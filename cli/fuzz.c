@@ -40,7 +40,7 @@ static const char *const standard[] = {
 struct fuzzing {
 	struct out out;
 	struct common_options common;
-	uint64_t seed, steps, seconds, length, audit_every;
+	uint64_t seed, first, steps, seconds, length, audit_every;
 	const char *replay, *save;
 	const char *text[CONFIGS_MAX];
 	struct setup setup[CONFIGS_MAX];
@@ -138,20 +138,21 @@ static enum cli_status found(struct fuzzing *f, struct fuzz_program *program, un
 		.runs = SHRINK_RUNS,
 	};
 
-	snprintf(name, sizeof(name), "fuzz-%" PRIu64 "-%" PRIu64, f->seed, f->programs);
+	snprintf(name, sizeof(name), "fuzz-%" PRIu64 "-%" PRIu64, f->seed, f->first + f->programs);
 	return finding_report(&finding, program, result);
 }
 
 static enum cli_status one(struct fuzzing *f)
 {
-	const unsigned config = (unsigned)(f->programs % f->configs);
+	const uint64_t number = f->first + f->programs;
+	const unsigned config = (unsigned)(number % f->configs);
 	const uint64_t left = f->steps - f->done;
 	const unsigned length = (unsigned)(f->steps && left < f->length ? left : f->length);
 	const struct fuzz_limits limits = {.audit_every = (unsigned)f->audit_every};
 	struct fuzz_program program = {.vcpus = 1};
 	struct fuzz_result result;
 	enum cli_status status = CLI_OK;
-	uint64_t seed = f->seed ^ (f->programs << 20);
+	uint64_t seed = f->seed ^ (number << 20);
 
 	snprintf(program.config, sizeof(program.config), "%s", f->text[config]);
 	const uint64_t of_program = random_next(&seed);
@@ -235,6 +236,11 @@ int cmd_fuzz(int argc, char **argv)
 		 .metavar = "N",
 		 .help = "end after N seconds",
 		 .number = &f.seconds},
+		{.name = "first",
+		 .kind = ARGS_NUMBER,
+		 .metavar = "N",
+		 .help = "number of the first program, as in a finding's name (default 0)",
+		 .number = &f.first},
 		{.name = "length",
 		 .kind = ARGS_NUMBER,
 		 .metavar = "N",
@@ -284,6 +290,8 @@ int cmd_fuzz(int argc, char **argv)
 	common_options(&f.common, common_args);
 	if (!args_parse(&spec, argc, argv))
 		return spec.status;
+	if (!finding_folder(f.save, "fuzz"))
+		return CLI_BADINPUT;
 	if (!f.steps && !f.seconds)
 		f.steps = 100000;
 	for (unsigned i = 0; !f.replay && i < STANDARD && f.configs == i; i++)

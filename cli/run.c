@@ -13,6 +13,7 @@
  * The work is in cli/trial.c and lab/; this file parses, loops and prints.
  */
 #include "cli/cmd.h"
+#include "cli/finding.h"
 #include "cli/mutate.h"
 #include "cli/replay.h"
 #include "cli/scenario.h"
@@ -399,6 +400,8 @@ int cmd_run(int argc, char **argv)
 	wrong = misfit(&r, &spec);
 	if (wrong)
 		return cli_error(CLI_USAGE, "run: %s", wrong);
+	if (!finding_folder(r.save, "run"))
+		return CLI_BADINPUT;
 	if (scenarios_are(spec.rest, spec.rest_count))
 		return run_scenarios(&r, &spec);
 	if (replays_are(spec.rest, spec.rest_count))

@@ -156,3 +156,24 @@ bool model_explains(struct model_cpu *cpu, const struct model_access *access,
 	enumerate(cpu, access, &sink);
 	return sink.found;
 }
+
+bool model_does(struct model_cpu *cpu, const struct model_access *access, unsigned choices,
+		const struct model_outcome *seen)
+{
+	const struct model_access same = {
+		.gva = access->gva, .size = access->size, .access = access->access};
+	const struct model_stats stats = cpu->stats;
+	const unsigned usual = cpu->config.choices;
+	const uint16_t index = cpu->state.pml_index;
+	const bool hostile = cpu->hostile;
+	struct model_outcome outcome;
+
+	cpu->hostile = false;
+	cpu->config.choices = choices;
+	model_access(cpu, &same, &outcome);
+	cpu->hostile = hostile;
+	cpu->config.choices = usual;
+	cpu->state.pml_index = index;
+	cpu->stats = stats;
+	return same_outcome(&outcome, seen);
+}

@@ -220,6 +220,15 @@ unsigned model_legal(struct model_cpu *cpu, const struct model_access *access,
 bool model_explains(struct model_cpu *cpu, const struct model_access *access,
 		    const struct model_outcome *seen);
 
+/**
+ * model_does - is @seen what comes of @access when this CPU walks afresh, with MODEL_A_*
+ * @choices, and sets A and D as it goes? Unlike in a legal set, they may change what the
+ * same access reads next. No cache is looked into or filled, no data are moved; but
+ * memory has the access's A, D and log entries afterwards, which the caller puts right.
+ */
+bool model_does(struct model_cpu *cpu, const struct model_access *access, unsigned choices,
+		const struct model_outcome *seen);
+
 /* ---- following another machine (hostile CPUs only) ----
  *
  * A CPU that performs no access itself but keeps the set of what a CPU could have
