@@ -55,8 +55,7 @@ static bool find(const struct fault *fault, uint64_t entry, struct neighbour *fo
 	found->gfn.v = (entry & mode->level[1].leaf_address) >> UMBRA_PAGE_SHIFT;
 	if (found->gfn.v - slot->start.v >= slot->pages)
 		slot = slots_find(fault->mmu, found->gfn);
-	if (!slot || slot_is_going(slot) ||
-	    !slots_backing(fault->mmu, slot, found->gfn, &hva) ||
+	if (!slot || slot_is_going(slot) || !slots_backing(fault->mmu, slot, found->gfn, &hva) ||
 	    umbra_host_pin(fault->mmu->host, hva, false, &pin))
 		return false;
 	found->pfn = pin.pfn;

@@ -4,17 +4,32 @@
  *
  * The data area is mapped from the beginning, readable and writable. Anonymous pages can be
  * mapped over it, and what a vCPU shows (struct kvm_run_page). Rights decide what system calls
- * may copy; they do not reach entries that the MMU has made, nor pages that it will pin.
+ * may copy and what guests may do with the pages (F-22). A kernel's notifier takes away what
+ * maps them when they change; here all tables of a VM that has them go.
  */
 #include <inttypes.h>
 #include <sys/mman.h>
 
 #include "kvm/parts.h"
 
+/* kvm_memory_protect(), and no entry maps the pages as they were. */
+static int protect(struct kvm_process *process, uint64_t address, uint64_t size,
+		   uint64_t protection, bool fresh)
+{
+	int error = kvm_memory_protect(process->memory, address, size, protection, fresh);
+
+	for (struct kvm_vm *vm = process->vms; vm && !error; vm = vm->next) {
+		if (!kvm_slot_uses(vm, address, size))
+			continue;
+		umbra_vm_zap_all(vm->umbra);
+		kvm_tell(process, KVM_TOLD_STEP, "guest memory: the VM's tables are dropped");
+	}
+	return error;
+}
+
 static int64_t mapped(struct kvm_process *process, const struct kvm_map *map)
 {
-	int error =
-		kvm_memory_protect(process->memory, map->address, map->size, map->protection, true);
+	int error = protect(process, map->address, map->size, map->protection, true);
 
 	if (error == ENOMEM)
 		return kvm_unknown(process, "only syzkaller's 16 MiB of data can be mapped here");
@@ -63,7 +78,7 @@ int64_t kvm_mmap(struct kvm_process *process, const struct kvm_map *map)
 
 int64_t kvm_munmap(struct kvm_process *process, uint64_t address, uint64_t size)
 {
-	if (kvm_memory_protect(process->memory, address, size, KVM_NOT_MAPPED, true) == EINVAL)
+	if (protect(process, address, size, KVM_NOT_MAPPED, true) == EINVAL)
 		return kvm_refuse(process, EINVAL, "unaligned, or no size");
 	return 0;
 }
@@ -77,7 +92,7 @@ int64_t kvm_mprotect(struct kvm_process *process, uint64_t address, uint64_t siz
 		return kvm_refuse(process, EINVAL, "unaligned, or unknown rights");
 	if (!size)
 		return 0;
-	error = kvm_memory_protect(process->memory, address, size, protection, false);
+	error = protect(process, address, size, protection, false);
 	if (error)
 		return kvm_refuse(process, error, "not all of it is mapped");
 	return 0;

@@ -16,6 +16,8 @@
 
 #include "kvm/parts.h"
 
+/* What may be written or executed may be read, on x86. */
+#define READABLE (PROT_READ | PROT_WRITE | PROT_EXEC)
 #define PAGES (KVM_MEMORY_SIZE / UMBRA_PAGE_SIZE)
 
 struct kvm_memory {
@@ -83,15 +85,20 @@ static bool allowed(const struct kvm_memory *memory, uint64_t distance, size_t s
 	return true;
 }
 
+void kvm_memory_rights(const struct kvm_memory *memory, uint64_t distance, bool *readable,
+		       bool *writable)
+{
+	*readable = allowed(memory, distance, 1, READABLE);
+	*writable = allowed(memory, distance, 1, PROT_WRITE);
+}
+
 bool kvm_memory_read(const struct kvm_memory *memory, uint64_t address, void *to, size_t size)
 {
 	uint64_t distance;
 
 	if (!size)
 		return true;
-	/* What may be written or executed may be read, on x86. */
-	if (!inside(address, size, &distance) ||
-	    !allowed(memory, distance, size, PROT_READ | PROT_WRITE | PROT_EXEC))
+	if (!inside(address, size, &distance) || !allowed(memory, distance, size, READABLE))
 		return false;
 	memcpy(to, memory->bytes + distance, size);
 	return true;

@@ -20,6 +20,9 @@ uint8_t *kvm_memory_bytes(struct kvm_memory *memory);
 /** kvm_memory_distance - from the beginning of the window that [@address, +@size) touches to
  * @address, which may be negative. False: it touches none. */
 bool kvm_memory_distance(uint64_t address, uint64_t size, uint64_t *distance);
+/** kvm_memory_rights - of the page @distance into the data area. */
+void kvm_memory_rights(const struct kvm_memory *memory, uint64_t distance, bool *readable,
+		       bool *writable);
 /** Instead of PROT_* bits: no page any more. */
 #define KVM_NOT_MAPPED 0x80u
 /** kvm_memory_protect - @protection: PROT_* bits; @fresh: zeros. 0 or an errno: EINVAL, or
@@ -130,7 +133,7 @@ int64_t kvm_status(struct kvm_process *process, enum umbra_status status);
 int64_t kvm_copy_in(struct kvm_process *process, uint64_t from, void *to, size_t size);
 int64_t kvm_copy_out(struct kvm_process *process, uint64_t to, const void *from, size_t size);
 
-/* ---- system.c, vm.c, slot.c, vcpu.c, cpuid.c, run.c: the requests ---- */
+/* ---- system.c, vm.c, slot.c, vcpu.c, cpuid.c, run.c, prefault.c: the requests ---- */
 
 int64_t kvm_system_version(struct kvm_process *process, uint64_t arg);
 int64_t kvm_system_mmap_size(struct kvm_process *process, uint64_t arg);
@@ -149,6 +152,8 @@ int64_t kvm_vm_set_attributes(struct kvm_vm *vm, uint64_t arg);
 int64_t kvm_slot_set(struct kvm_vm *vm, uint64_t arg, bool version2);
 /** kvm_slot_unbind - @memfd is closed: slots that had it have no private memory any more. */
 void kvm_slot_unbind(const struct kvm_guest_memory *memfd);
+/** kvm_slot_uses - does a slot have any of the process's [@address, +@size)? */
+bool kvm_slot_uses(const struct kvm_vm *vm, uint64_t address, uint64_t size);
 const struct kvm_slot *kvm_slot_at(const struct kvm_vm *vm, uint64_t gpa);
 
 int64_t kvm_vcpu_create(struct kvm_vm *vm, uint64_t id);

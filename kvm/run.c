@@ -50,6 +50,13 @@ static bool unknown(struct run *run, const char *why)
 
 /* ---- exits ---- */
 
+static const char *name_of(unsigned access)
+{
+	return access & UMBRA_ACCESS_FETCH   ? "fetch"
+	       : access & UMBRA_ACCESS_WRITE ? "write"
+					     : "read";
+}
+
 static bool exit_with(struct run *run, enum kvm_exit reason, int64_t result, const char *what)
 {
 	run->vcpu->run.exit_reason = reason;
@@ -94,9 +101,9 @@ static bool exit_memory_fault(struct run *run, const struct umbra_resolution *wh
 	}
 	/* Shifting by all 64 bits would be undefined. */
 	if (gpa.v >> (bits - 1) < 2)
-		return ends(run,
-			    kvm_refuse(run->process, EFAULT,
-				       "gpa 0x%" PRIx64 ": its user memory is not there", gpa.v));
+		return ends(run, kvm_refuse(run->process, EFAULT,
+					    "gpa 0x%" PRIx64 ": its user memory is not there to %s",
+					    gpa.v, name_of(what->access)));
 	kvm_run_memory_fault(run->vcpu, gpa, false);
 	return ends(run,
 		    kvm_refuse(run->process, EFAULT,
@@ -104,13 +111,6 @@ static bool exit_memory_fault(struct run *run, const struct umbra_resolution *wh
 }
 
 /* ---- accesses ---- */
-
-static const char *name_of(unsigned access)
-{
-	return access & UMBRA_ACCESS_FETCH   ? "fetch"
-	       : access & UMBRA_ACCESS_WRITE ? "write"
-					     : "read";
-}
 
 /* The fault that hardware reports where its tables have nothing (H-55, H-79, H-95). */
 static struct umbra_event fault_of(const struct run *run, umbra_gva gva, umbra_gpa gpa,

@@ -19,6 +19,8 @@
 
 /* Above all regions of the host, for user memory that is not there. */
 #define NOWHERE (1ull << 60)
+/* 32 GiB. */
+#define METADATA_PAGES (1ull << 23)
 
 /** struct request - a region to be set, taken apart. */
 struct request {
@@ -284,6 +286,15 @@ static void tell(const struct request *r)
 			 r->id, space, change_of(r), r->is.gpa, r->is.size, r->is.hva);
 }
 
+/* The reverse map of a shadowed slot and the marks of a logged one have a place a page. */
+static bool is_too_much(const struct request *r)
+{
+	const bool by_page = r->vm->process->config.vm.paging == UMBRA_PAGING_SHADOW ||
+			     r->is.flags & KVM_MEM_LOG_DIRTY;
+
+	return !r->space && by_page && r->is.size >> UMBRA_PAGE_SHIFT > METADATA_PAGES;
+}
+
 static int64_t carry_out(const struct request *r)
 {
 	struct kvm_process *process = r->vm->process;
@@ -292,6 +303,10 @@ static int64_t carry_out(const struct request *r)
 
 	if (!r->old && !fresh)
 		return kvm_refuse(process, ENOMEM, "memory is short");
+	if (is_too_much(r)) {
+		free(fresh);
+		return kvm_refuse(process, ENOMEM, "more pages than this host keeps account of");
+	}
 	status = to_library(r);
 	if (status) {
 		free(fresh);
@@ -360,4 +375,16 @@ const struct kvm_slot *kvm_slot_at(const struct kvm_vm *vm, uint64_t gpa)
 		if (!slot->space && gpa - slot->gpa < slot->size)
 			return slot;
 	return NULL;
+}
+
+bool kvm_slot_uses(const struct kvm_vm *vm, uint64_t address, uint64_t size)
+{
+	uint64_t at, from;
+
+	for (const struct kvm_slot *slot = vm->slots; slot; slot = slot->next)
+		if (kvm_memory_distance(address, size, &at) &&
+		    kvm_memory_distance(slot->hva, slot->size, &from) &&
+		    (at - from < slot->size || from - at < size))
+			return true;
+	return false;
 }

@@ -60,6 +60,19 @@ static void on_trace(void *context, const struct umbra_trace *t)
 	}
 }
 
+/* Pages of the process's memory have the rights that mprotect() gave them (F-22). */
+static int on_pin(void *context, umbra_hva hva, bool write, bool *writable)
+{
+	const struct kvm_vm *vm = context;
+	const uint64_t distance = hva.v - vm->memory_hva.v;
+	bool readable;
+
+	if (distance >= KVM_MEMORY_SIZE)
+		return UMBRA_OK;
+	kvm_memory_rights(vm->process->memory, distance, &readable, writable);
+	return readable && (*writable || !write) ? UMBRA_OK : UMBRA_EFAULT;
+}
+
 static void on_finding(void *context, const struct umbra_finding *finding)
 {
 	struct kvm_vm *vm = context;
@@ -101,7 +114,7 @@ static bool open_host(struct kvm_vm *vm)
 		.bytes = kvm_memory_bytes(vm->process->memory),
 		.level = 1,
 	};
-	const struct posix_calls calls = {.context = vm, .trace = on_trace};
+	const struct posix_calls calls = {.context = vm, .trace = on_trace, .may_pin = on_pin};
 
 	vm->host = posix_host_new(&config);
 	if (!vm->host)

@@ -99,15 +99,25 @@ static void configure(lua_State *lua, struct world_config *c)
 
 int api_new_vm(lua_State *lua)
 {
-	static const char *const keys[] = {"paging",          "vendor",
-					   "levels",          "maxphyaddr",
-					   "without",         "page",
-					   "layout",          "caching",
-					   "zap_all",         "exec_by_mode",
-					   "prefetch",        "skew",
-					   "limit",           "bug",
-					   "mmio_caching",    "mmio_wide_generation",
-					   "l1tf_cache_bits", "private", NULL};
+	static const char *const keys[] = {"paging",
+					   "vendor",
+					   "levels",
+					   "maxphyaddr",
+					   "without",
+					   "page",
+					   "layout",
+					   "caching",
+					   "zap_all",
+					   "exec_by_mode",
+					   "prefetch",
+					   "skew",
+					   "limit",
+					   "bug",
+					   "mmio_caching",
+					   "mmio_wide_generation",
+					   "l1tf_cache_bits",
+					   "private",
+					   NULL};
 	static const char *const names[] = {"shadow paging", "EPT", "NPT"};
 	struct run *run = api_begin(lua, NULL);
 	struct world_config config;

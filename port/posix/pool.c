@@ -296,6 +296,8 @@ int umbra_host_pin(void *opaque, umbra_hva hva, bool write, struct umbra_pin *pi
 	struct posix_host *host = opaque;
 	int result = find_pin(host, hva, write, pin);
 
+	if (!result && host->calls.may_pin)
+		result = host->calls.may_pin(host->calls.context, hva, write, &pin->writable);
 	if (host->calls.pinned)
 		host->calls.pinned(host->calls.context, hva);
 	return result;

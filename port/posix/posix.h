@@ -84,6 +84,9 @@ struct posix_calls {
 	void (*flush)(void *context, const struct umbra_flush *flush);
 	void (*kick)(void *context, unsigned vcpu);
 	void (*trace)(void *context, const struct umbra_trace *event);
+	/** NULL, or: may the page at @hva be pinned, which is there? An enum umbra_status. To
+	 * *writable false may be written: only for reading. */
+	int (*may_pin)(void *context, umbra_hva hva, bool write, bool *writable);
 	/** After each pin, whatever came of it: where others may get in between. */
 	void (*pinned)(void *context, umbra_hva hva);
 	/** NULL: print and abort. If it returns, the program aborts. */
