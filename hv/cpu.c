@@ -60,6 +60,8 @@ void cpu_detect(struct cpu *cpu)
 	words[EXTENDED_EDX] = cpu_id(0x80000001, 0).edx;
 	if (cpu->max_extended_leaf >= 0x80000008)
 		cpu->mmu.maxphyaddr = (uint8_t)cpu_id(0x80000008, 0).eax;
+	leaf = cpu_id(0x40000000, 0); /* "TCGTCGTCGTCG" */
+	cpu->tcg = leaf.ebx == 0x54474354 && leaf.ecx == 0x43544743 && leaf.edx == 0x47435447;
 	detect_svm(cpu, &words[SVM_EDX]);
 	for (unsigned i = 0; i < sizeof(features) / sizeof(features[0]); i++)
 		if (words[features[i].word] >> features[i].bit & 1)

@@ -114,6 +114,8 @@ struct cpu {
 	struct umbra_cpu mmu;
 	bool svm, svm_disabled, npt;
 	bool next_rip, flush_by_asid;
+	/** QEMU's TCG, some of whose bugs must be known (docs/HV.md). */
+	bool tcg;
 	/** ASIDs 0 .. asids - 1. */
 	uint32_t asids;
 	/** Logical processors of the package. */

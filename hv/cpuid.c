@@ -5,6 +5,7 @@
  * No SVM, no x2APIC (its ID would be another), no shadow stacks; without nested paging no
  * PCID and INVPCID, which the tables of the hypervisor would not follow.
  */
+#include "hv/hypercall.h"
 #include "hv/system.h"
 #include "hv/vcpu.h"
 
@@ -47,6 +48,11 @@ static struct cpu_leaf shown_leaf(const struct vcpu *vcpu, uint32_t number, uint
 		break;
 	case 0x80000001: leaf.ecx &= ~HIDDEN_EXTENDED_ECX; break;
 	case 0x8000000a: leaf = (struct cpu_leaf){0}; break;
+	case HYPERCALL_LEAF:
+		if (vcpu->options->hypercalls)
+			leaf = (struct cpu_leaf){HYPERCALL_MAGIC, HYPERCALL_MAGIC, HYPERCALL_MAGIC,
+						 HYPERCALL_MAGIC};
+		break;
 	default: break;
 	}
 	return leaf;

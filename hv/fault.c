@@ -6,9 +6,10 @@
  *	INJECT          the guest's own #PF
  *	MMIO            a device: give it a slot and enter again; or the hypervisor's own
  *	                memory: the guest is stopped
- *	EMULATE         a write to a page table of the guest's: it is no table any more
+ *	EMULATE         a write to a page table of the guest's, or one that only CR0.WP=0
+ *	                allows: carried out in software
  */
-#include "hv/vcpu.h"
+#include "hv/complete.h"
 
 static void take(const struct vcpu *vcpu, struct umbra_exit *exit)
 {
@@ -28,6 +29,20 @@ static void take(const struct vcpu *vcpu, struct umbra_exit *exit)
 	}
 }
 
+/* What cannot be carried out here the guest may do itself, on a table that is none any more
+ * (S-44). */
+static void emulate(struct vcpu *vcpu, umbra_gpa gpa)
+{
+	if (complete_instruction(vcpu)) {
+		vcpu->emulated++;
+		return;
+	}
+	vcpu->unprotected++;
+	if (!umbra_vm_unprotect(vcpu->vm, gpa))
+		report_stop(vcpu, "cannot emulate the instruction that writes to %llx",
+			    (unsigned long long)gpa.v);
+}
+
 static void act(struct vcpu *vcpu, const struct umbra_resolution *what)
 {
 	switch (what->verdict) {
@@ -39,12 +54,7 @@ static void act(struct vcpu *vcpu, const struct umbra_resolution *what)
 			report_stop(vcpu, "the guest reached for the hypervisor's memory at %llx",
 				    (unsigned long long)what->gpa.v);
 		break;
-	case UMBRA_EMULATE:
-		vcpu->unprotected++;
-		if (!umbra_vm_unprotect(vcpu->vm, what->gpa))
-			report_stop(vcpu, "a write to %llx would have to be emulated",
-				    (unsigned long long)what->gpa.v);
-		break;
+	case UMBRA_EMULATE: emulate(vcpu, what->gpa); break;
 	default:
 		report_stop(vcpu, "no memory for the guest at %llx",
 			    (unsigned long long)what->gpa.v);

@@ -37,8 +37,8 @@ void guest_stage(struct guest *guest, const struct memory *memory)
 
 void guest_load(struct guest *guest, struct vcpu *vcpu)
 {
-	if (!multiboot_load(guest, vcpu))
+	if (!linux_load(guest, vcpu) && !multiboot_load(guest, vcpu))
 		console_stop(CONSOLE_CANNOT_START,
-			     "module 0 ('%s') is no kernel: no multiboot header in its first 8 KiB",
+			     "module 0 ('%s') is no kernel: no multiboot 1 header, not Linux",
 			     guest->module[0].text);
 }

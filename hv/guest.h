@@ -34,5 +34,6 @@ void guest_load(struct guest *guest, struct vcpu *vcpu);
 /* ---- the kinds of kernels; false: the file is not of this kind ---- */
 
 bool multiboot_load(struct guest *guest, struct vcpu *vcpu);
+bool linux_load(struct guest *guest, struct vcpu *vcpu);
 
 #endif

@@ -68,6 +68,9 @@ void inject_again(struct vcpu *vcpu)
 		return;
 	if (type == VMCB_EVENT_EXCEPTION && (vector == 3 || vector == 4))
 		return;
+	/* QEMU 7.2 calls interrupts exceptions here, and refuses them at the next VMRUN. */
+	if (type == VMCB_EVENT_EXCEPTION && vector >= 32)
+		event &= ~VMCB_EVENT_TYPE;
 	vcpu->vmcb->event = event;
 }
 

@@ -57,6 +57,11 @@ static bool take_stats(struct options *options, const char *value)
 	return take_flag(&options->stats, value);
 }
 
+static bool take_hypercalls(struct options *options, const char *value)
+{
+	return take_flag(&options->hypercalls, value);
+}
+
 static bool take_audit(struct options *options, const char *value)
 {
 	static const char *const names[] = {"off", "end"};
@@ -70,9 +75,10 @@ static const struct {
 	const char *name, *values;
 	bool (*take)(struct options *options, const char *value);
 } known[] = {
-	{"mmu", "tdp or shadow", take_mmu},  {"mem", "a size such as 64M", take_memory},
-	{"page", "4k, 2m or 1g", take_page}, {"prefault", "0 or 1", take_prefault},
-	{"stats", "0 or 1", take_stats},     {"audit", "off or end", take_audit},
+	{"mmu", "tdp or shadow", take_mmu},        {"mem", "a size such as 64M", take_memory},
+	{"page", "4k, 2m or 1g", take_page},       {"prefault", "0 or 1", take_prefault},
+	{"stats", "0 or 1", take_stats},           {"audit", "off or end", take_audit},
+	{"hypercalls", "0 or 1", take_hypercalls},
 };
 
 static void take_word(struct options *options, char *word)
@@ -92,7 +98,9 @@ static void take_word(struct options *options, char *word)
 			     known[i].values);
 	}
 	console_stop(CONSOLE_CANNOT_START,
-		     "unknown option '%s'; there are mmu, mem, page, prefault, stats, audit", word);
+		     "unknown option '%s'; there are mmu, mem, page, prefault, stats, audit, "
+		     "hypercalls",
+		     word);
 }
 
 void options_parse(struct options *options, const char *line)

@@ -19,6 +19,8 @@ struct options {
 	bool prefault;
 	/** stats=1, audit=end: what to tell when the guest has ended. */
 	bool stats, audit;
+	/** hypercalls=1: the guest may ask for what hypercall.h says. */
+	bool hypercalls;
 };
 
 /**

@@ -58,13 +58,6 @@ struct audit {
 	uint64_t findings, accessed;
 };
 
-static bool runs_on_tcg(void)
-{
-	struct cpu_leaf leaf = cpu_id(0x40000000, 0);
-
-	return leaf.ebx == 0x54474354 && leaf.ecx == 0x43544743; /* "TCGTCGTCGTCG" */
-}
-
 static void take_finding(void *context, const struct umbra_finding *finding)
 {
 	struct audit *audit = context;
@@ -81,7 +74,7 @@ static void take_finding(void *context, const struct umbra_finding *finding)
 
 static void say_audit(struct vcpu *vcpu)
 {
-	struct audit audit = {.tcg = runs_on_tcg()};
+	struct audit audit = {.tcg = vcpu->cpu->tcg};
 
 	umbra_audit(vcpu->vm, take_finding, &audit);
 	if (audit.accessed)

@@ -13,6 +13,23 @@
 
 #define LENGTH_MAX 15
 #define PAGE_MASK 0xfffull
+#define PDPTE_ACCESSED (1ull << 5)
+
+/*
+ * TCG sets the Accessed bit in PAE page-directory-pointer entries, where it is reserved: the
+ * library's walk would refuse what TCG went through. Taken out, TCG will set it again.
+ */
+static void repair_pdptes(const struct vcpu *vcpu, const struct umbra_regs *regs)
+{
+	uint64_t table = regs->cr3 & 0xffffffe0;
+	uint64_t *entry = paging_pointer(table);
+
+	if (!vcpu->cpu->tcg || regs->efer & UMBRA_EFER_LMA || !(regs->cr0 & UMBRA_CR0_PG) ||
+	    !(regs->cr4 & UMBRA_CR4_PAE) || !memory_is_ram(vcpu->memory, table, table + 32))
+		return;
+	for (unsigned i = 0; i < 4; i++)
+		entry[i] &= ~PDPTE_ACCESSED;
+}
 
 /* Where the page of instructions at @linear is; NULL: nowhere that can be read. */
 static const uint8_t *code_page(struct vcpu *vcpu, uint64_t linear)
@@ -27,6 +44,7 @@ static const uint8_t *code_page(struct vcpu *vcpu, uint64_t linear)
 
 		if (umbra_vcpu_set_regs(vcpu->mmu, &regs, false))
 			return NULL;
+		repair_pdptes(vcpu, &regs);
 	}
 	if (vcpu->vmcb->cpl == 3)
 		access |= UMBRA_ACCESS_USER;

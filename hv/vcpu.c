@@ -9,6 +9,7 @@
  */
 #include "hv/vcpu.h"
 #include "hv/console.h"
+#include "hv/hypercall.h"
 #include "hv/paging.h"
 
 static struct vmcb vmcb;
@@ -121,6 +122,26 @@ static void count(struct vcpu *vcpu, enum vcpu_exits kind)
 	vcpu->exits[kind]++;
 }
 
+static void vmmcall(struct vcpu *vcpu)
+{
+	uint64_t exits = 0;
+
+	if (!vcpu->options->hypercalls || (uint32_t)vcpu->vmcb->rax != HYPERCALL_MAGIC) {
+		inject_ud(vcpu);
+		return;
+	}
+	switch ((enum hypercall)vcpu->gprs.r[1]) {
+	case HYPERCALL_COUNTS:
+		for (unsigned i = 0; i < VCPU_EXITS_COUNT; i++)
+			exits += vcpu->exits[i];
+		vcpu->vmcb->rax = (uint32_t)exits;
+		vcpu->gprs.r[2] = (uint32_t)vcpu->port.flushes;
+		break;
+	case HYPERCALL_ZAP: umbra_vm_zap_all(vcpu->vm); break;
+	}
+	vcpu_skip(vcpu, 3);
+}
+
 static void dispatch_other(struct vcpu *vcpu, uint32_t code)
 {
 	count(vcpu, VCPU_EXITS_OTHER);
@@ -132,6 +153,7 @@ static void dispatch_other(struct vcpu *vcpu, uint32_t code)
 		__asm__ volatile("wbinvd" : : : "memory");
 		vcpu_skip(vcpu, 2);
 		break;
+	case VMCB_EXIT_VMMCALL: vmmcall(vcpu); break;
 	case VMCB_EXIT_INVLPGA:
 	case VMCB_EXIT_INVPCID: inject_ud(vcpu); break;
 	default:
