@@ -49,6 +49,10 @@ int bench_nested(void (*emit)(const struct bench_result *, void *), void *arg, d
  * bench_walk. */
 int bench_slots(void (*emit)(const struct bench_result *, void *), void *arg, double seconds);
 
+/** bench_mmio - accesses without memory, and generations that repeat; see mmio.c. As
+ * bench_walk. */
+int bench_mmio(void (*emit)(const struct bench_result *, void *), void *arg, double seconds);
+
 /** bench_cycles - cycles of the time-stamp counter in a nanosecond. */
 double bench_cycles(void);
 

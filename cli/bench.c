@@ -25,7 +25,8 @@ static const struct group groups[] = {
 	{"walk", true, bench_walk},     {"walk-stream", false, bench_walk_stream},
 	{"tdp", true, bench_tdp},       {"prefault", true, bench_prefault},
 	{"shadow", true, bench_shadow}, {"nested", true, bench_nested},
-	{"slots", true, bench_slots},   {"decode", true, decode_bench},
+	{"slots", true, bench_slots},   {"mmio", true, bench_mmio},
+	{"decode", true, decode_bench},
 };
 #define GROUPS (sizeof(groups) / sizeof(groups[0]))
 
@@ -70,7 +71,7 @@ static enum cli_status check_names(const struct args_spec *spec)
 		if (!known)
 			return cli_error(CLI_USAGE,
 					 "bench: no benchmark '%s'; there are: walk, walk-stream, "
-					 "tdp, prefault, shadow, nested, slots, decode",
+					 "tdp, prefault, shadow, nested, slots, mmio, decode",
 					 spec->rest[i]);
 	}
 	return CLI_OK;
@@ -99,7 +100,8 @@ int cmd_bench(int argc, char **argv)
 			"(first touch of a page), prefault (pages mapped in bulk, against\n"
 			"touching each), shadow (first touch, INVLPG, MOV CR3, sync),\n"
 			"nested (first touch, VMRUN and VM entry, INVEPT, of guests that are\n"
-			"hypervisors), slots (looking up and changing up to 32,764 of them) or\n"
+			"hypervisors), slots (looking up and changing up to 32,764 of them), mmio\n"
+			"(accesses without memory, slot changes that use generations up) or\n"
 			"decode (a line of umbra decode -);\n"
 			"without one, all but walk-stream run. Each figure is the\n"
 			"fastest of many samples, warm; ratio is its distance from the "

@@ -493,7 +493,7 @@ static void audit_mmio(struct audit *audit, struct table_at at, uint64_t entry)
 	if (table_gfn(mmu, at).v != gfn.v)
 		finding(audit, "I-19", "an MMIO entry names another frame", where, gfn.v);
 	if (!(wide & SLOTS_UPDATING) && entry_mmio_generation(&mmu->kind, entry) == (wide & mask) &&
-	    slots_find(mmu, gfn))
+	    (slots_find(mmu, gfn) || slots_is_private(mmu, gfn)))
 		finding(audit, "I-19", "a current MMIO entry where there is a slot", where, gfn.v);
 	audit_mirror_entry(audit, at, entry);
 }

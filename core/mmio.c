@@ -106,22 +106,33 @@ enum umbra_verdict mmio_mark(struct edit *edit, const struct fault *fault, struc
 
 /* ---- faults that entries cause ---- */
 
+/* Where an entry is, in a table that may be dead already. */
+struct place {
+	umbra_hpa table;
+	unsigned index;
+};
+
 /* The entry that hardware ended at, without the lock. False: no MMIO entry. */
-static bool find(const struct fault *fault, struct table_at *at, uint64_t *entry)
+static bool find(const struct fault *fault, struct place *at, uint64_t *entry)
 {
 	struct mmu *mmu = fault->mmu;
+	const struct page *root = fault->root;
+	const uint64_t number = fault->address >> UMBRA_PAGE_SHIFT;
 
-	at->page = fault->root;
-	if (page_is_obsolete(mmu, fault->root))
+	if (page_is_obsolete(mmu, root))
 		return false;
-	for (;;) {
-		at->index = page_index(at->page, fault->address >> UMBRA_PAGE_SHIFT);
-		*entry = table_read(mmu, *at);
+	*at = (struct place){root->hpa, page_index(root, number)};
+	/* Not by pages, of which only the root is needed: a lookup saved at each level. */
+	for (unsigned level = root->role.level;; level--) {
+		const uint64_t *entries = umbra_host_page_pointer(mmu->host, at->table);
+
+		*entry = __atomic_load_n(&entries[at->index], __ATOMIC_ACQUIRE);
 		if (!entry_is_present(&mmu->kind, *entry))
 			return entry_is_mmio(&mmu->kind, *entry);
-		if (entry_is_leaf(&mmu->kind, *entry, at->page->role.level))
+		if (entry_is_leaf(&mmu->kind, *entry, level))
 			return false;
-		at->page = page_of(mmu, entry_table(&mmu->kind, *entry));
+		*at = (struct place){entry_table(&mmu->kind, *entry),
+				     number >> 9 * (level - 2) & 511};
 	}
 }
 
@@ -139,10 +150,11 @@ static bool is_current(const struct fault *fault, uint64_t entry)
 }
 
 /* The entry goes, if it is still there. */
-static void drop(const struct fault *fault, struct table_at at, uint64_t entry)
+static void drop(const struct fault *fault, struct place place, uint64_t entry)
 {
 	struct mmu *mmu = fault->mmu;
 	struct edit edit = {.mmu = mmu};
+	struct table_at at = {page_of(mmu, place.table), place.index};
 
 	umbra_host_lock(mmu->host, UMBRA_LOCK_MMU, true);
 	table_set(&edit, at, entry, table_empty(mmu, at.page), 0);
@@ -167,7 +179,7 @@ bool mmio_fault(struct fault *fault, struct mmio_cache *cache)
 	/* A misconfiguration does not say what access it was. Rights are not kept in such
 	 * entries either: whoever emulates the instruction will find what L1 denies. */
 	const bool blind = mmu->kind.mmio_access == 0;
-	struct table_at at;
+	struct place at;
 	uint64_t entry;
 
 	fault->slot = NULL;

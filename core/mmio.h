@@ -22,6 +22,11 @@ struct mmio_cache {
 
 /** mmio_cache_fill - @fault found no memory; not while slots are being changed (M-5). */
 void mmio_cache_fill(struct mmio_cache *cache, const struct fault *fault);
+/** mmio_cache_drop - forget what it says of @address's page. */
+static inline void mmio_cache_drop(struct mmio_cache *cache, uint64_t address)
+{
+	cache->valid &= cache->page != address >> UMBRA_PAGE_SHIFT;
+}
 /**
  * mmio_cache_find - the guest-physical address that @address is for such an access, if
  * the cache says. @space: what the root mirrors, NULL: TDP. @generation: of the slots now.

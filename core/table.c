@@ -363,8 +363,12 @@ static bool overlaps(uint64_t gfn, uint64_t count, umbra_gfn start, uint64_t pag
 static void clear_leaves(struct edit *edit, struct page *page, umbra_gfn start, uint64_t pages)
 {
 	struct mmu *mmu = edit->mmu;
+	const unsigned count = page_entry_count(page);
 
-	for (unsigned i = 0; i < page_entry_count(page); i++) {
+	/* Most tables of a guest are elsewhere, and direct ones say where. */
+	if (page->role.direct && !overlaps(page->gfn, count * page_span(page), start, pages))
+		return;
+	for (unsigned i = 0; i < count; i++) {
 		struct table_at at = {page, i};
 		uint64_t entry = table_read(mmu, at);
 

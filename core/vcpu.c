@@ -460,8 +460,13 @@ static enum umbra_status look_into(struct umbra_vcpu *vcpu, struct fault *fault)
 	if (fault->reserved && mmio_fault(fault, cache))
 		return UMBRA_OK;
 	status = fault->space ? fault_shadow(fault) : fault_tdp(fault);
-	if (!status && fault->verdict == UMBRA_MMIO && !fault->slot && cache)
+	if (!cache)
+		return status;
+	/* What a fault found is newer than what the cache says of that page. */
+	if (!status && fault->verdict == UMBRA_MMIO && !fault->slot)
 		mmio_cache_fill(cache, fault);
+	else
+		mmio_cache_drop(cache, fault->address);
 	return status;
 }
 

@@ -460,6 +460,41 @@ static void s23_lag_and_sync(void **unused)
 	}
 }
 
+/* A fault that looks anew is right from then on, for emulators too. */
+static void q29_fault_is_newer(void **unused)
+{
+	struct kit kit;
+
+	(void)unused;
+	open_shadow(&kit, 0);
+	map(&kit, 20, DEVICE | 7);
+	assert_verdict(touch(&kit, 20 * PAGE, W), "MMIO");
+	edit(&kit, 20, 30 * PAGE | 0x67);
+	assert_int_equal(translated(&kit, 20 * PAGE), DEVICE);
+	assert_int_equal(resume(&kit, 20 * PAGE, X), 1);
+	assert_int_equal(translated(&kit, 20 * PAGE), 30 * PAGE);
+	kit_close(&kit);
+}
+
+/* A mirror that lags has more to offer: vCPUs that return to its root must look (H-107). */
+static void h107_stamped(void **unused)
+{
+	struct pages *pages;
+	struct kit kit;
+	uint64_t left;
+
+	(void)unused;
+	open_shadow(&kit, 0);
+	pages = &kit.vm->mmu.pages;
+	edit(&kit, 20, DEVICE | 7);
+	assert_int_equal(pages->unsync_count, 1);
+	left = pages_end_epoch(&kit.vm->mmu);
+	assert_true(pages->unsync_epoch[0] <= left);
+	assert_verdict(touch(&kit, 20 * PAGE, R), "MMIO");
+	assert_true(pages->unsync_epoch[0] > left);
+	kit_close(&kit);
+}
+
 /* Writes to the table that are emulated take the entry away at once; old entries are not
  * made young by a sync (there may be memory by now). */
 static void s42_written(void **unused)
@@ -816,6 +851,8 @@ int main(void)
 		cmocka_unit_test(shadow_guests_own),
 		cmocka_unit_test(shadow_smap),
 		cmocka_unit_test(s23_lag_and_sync),
+		cmocka_unit_test(q29_fault_is_newer),
+		cmocka_unit_test(h107_stamped),
 		cmocka_unit_test(s42_written),
 		cmocka_unit_test(shadow_direct),
 		cmocka_unit_test(o5_over_a_leaf),
