@@ -272,6 +272,7 @@ static void frame(struct bits_writer *w, const struct mode_level *at, bool leaf)
 
 	if (!leaf) {
 		bits_address(w, at->table_address, "address", "of the next table");
+		bits_say_hex(w, " at ", w->value & at->table_address);
 		return;
 	}
 	if (high)

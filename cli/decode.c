@@ -71,7 +71,7 @@ struct command {
 	struct decode *decode;
 	struct args_value config[KEY_COUNT];
 	uint64_t mode, layout, level, now;
-	bool mode_given, level_given, now_given;
+	bool mode_given, now_given;
 	/** Lines on standard input are values of this kind; else they name theirs. */
 	bool kind_given;
 	enum bits_kind kind;
@@ -329,7 +329,7 @@ static enum cli_status check(const struct command *c)
 		return cli_error(CLI_USAGE,
 				 "decode: this --mode does not fit %s, see umbra decode --help",
 				 c->kind_name);
-	if (c->level_given && !bits_top(&r))
+	if (c->decode->level_given && !bits_top(&r))
 		return cli_error(CLI_USAGE, "decode: --level does not fit %s, which has no levels",
 				 c->kind_name);
 	if (r.level > bits_top(&r) && bits_top(&r))
@@ -359,7 +359,7 @@ static enum cli_status print_widths(const struct command *c)
 		.maxphyaddr = (uint8_t)v[KEY_MAXPHYADDR].number,
 	};
 
-	if (c->mode_given || c->level_given || c->decode->layout_given || r->now_given)
+	if (c->mode_given || c->decode->level_given || c->decode->layout_given || r->now_given)
 		return cli_error(CLI_USAGE, "decode: --mode, --level, --layout and --generation do "
 					    "not fit widths, which shows all modes");
 	widths_print(&c->decode->out, &cpu);
@@ -450,7 +450,7 @@ static const char details[] =
 	"with L1TF), and 0 or 1 for nx 1g 2m pse pse36 ad execonly mbec gmet rogpt pke pks\n"
 	"advinfo bit8 pcid lam level5.\n"
 	"Exit status 1: a reserved bit, a misconfiguration or another broken rule; 3: a line of\n"
-	"standard input could not be read (the others were).\n";
+	"standard input could not be read (the others were).";
 
 int cmd_decode(int argc, char **argv)
 {
@@ -467,7 +467,7 @@ int cmd_decode(int argc, char **argv)
 		{"mode", 'm', ARGS_CHOICE, "MODE", "paging that the value belongs to",
 		 .symbols = modes, .number = &c.mode, .given = &c.mode_given},
 		{"level", 'l', ARGS_NUMBER, "N", "level of the table: 1 (4K) to 5", .min = 1,
-		 .max = UMBRA_LEVEL_MAX, .number = &c.level, .given = &c.level_given},
+		 .max = UMBRA_LEVEL_MAX, .number = &c.level, .given = &d->level_given},
 		{"layout", 0, ARGS_CHOICE, "6.12|004|7.3", "SPTE or role layout (7.3)",
 		 .symbols = layouts, .number = &c.layout, .given = &d->layout_given},
 		{"generation", 'g', ARGS_NUMBER, "N",

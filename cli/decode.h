@@ -11,21 +11,21 @@
 #include "cli/text.h"
 #include "cli/trace.h"
 
-/* Layouts of EPT entries and of others. */
-#define DECODE_LAYOUTS (2 * ENTRY_GENERATIONS)
+/* Readings of an SPTE: as a large page, and in all layouts of EPT entries and of others. */
+#define DECODE_OTHERS (1 + 2 * ENTRY_GENERATIONS)
 /* Kinds, and role words that come from a trace's text. */
 #define DECODE_BOUNDS (BITS_KINDS + 1)
 
 struct decode {
 	/** As the command line has it; the kind is the value's. */
 	struct bits_request request;
-	bool layout_given, brief;
+	bool layout_given, level_given, brief;
 	struct out out;
 	/** Some value broke a rule; some line could not be read. */
 	bool found, bad;
 	/** Bound when first needed. */
-	bool is_bound[DECODE_BOUNDS], layout_is_bound[DECODE_LAYOUTS];
-	struct bits_bound bound[DECODE_BOUNDS], layout[DECODE_LAYOUTS];
+	bool is_bound[DECODE_BOUNDS], other_is_bound[DECODE_OTHERS];
+	struct bits_bound bound[DECODE_BOUNDS], other_bound[DECODE_OTHERS];
 	struct bits_report report, other;
 	struct trace_report trace;
 	struct text text;

@@ -49,29 +49,47 @@ static struct bits_bound *bound_for(struct decode *d, enum bits_kind kind, bool 
 	return &d->bound[slot];
 }
 
-/* Another layout, or the other family, in which the SPTE breaks no rule; NULL if none. */
+/* Who is asked about an SPTE that breaks a rule, in this order: the same layout with a
+ * large page, other layouts of the same family, the other family. */
+static const struct bits_bound *other_bound(struct decode *d, const struct bits_bound *bound,
+					    unsigned i)
+{
+	static const uint8_t generations[ENTRY_GENERATIONS] = {2, 0, 1};
+	struct bits_bound *other = &d->other_bound[i];
+
+	if (!d->other_is_bound[i]) {
+		struct bits_request request = bound->request;
+
+		if (i) {
+			const bool same = i <= ENTRY_GENERATIONS;
+
+			request.generation = generations[(i - 1) % ENTRY_GENERATIONS];
+			request.mode =
+				bound->entries.layout->ept == same ? BITS_MODE_EPT : BITS_MODE_NPT;
+		}
+		bits_bind(other, &request);
+		d->other_is_bound[i] = true;
+	}
+	other->request.level = i ? bound->request.level : 2;
+	return other;
+}
+
+/* Another level or layout in which the SPTE breaks no rule; NULL if none. */
 static const struct bits_bound *who_likes(struct decode *d, const struct bits_bound *bound,
 					  uint64_t value)
 {
-	if (bound->request.kind != BITS_SPTE || d->layout_given ||
-	    bound->request.mode == BITS_MODE_PAE)
+	if (bound->request.kind != BITS_SPTE || bound->request.mode == BITS_MODE_PAE)
 		return NULL;
-	for (unsigned i = 0; i < DECODE_LAYOUTS; i++) {
-		/* The newest first, and all of the same family before the other. */
-		const bool ept = bound->entries.layout->ept == (i < ENTRY_GENERATIONS);
-		struct bits_bound *other = &d->layout[i];
+	for (unsigned i = 0; i < DECODE_OTHERS; i++) {
+		const struct bits_bound *other;
 
-		if (!d->layout_is_bound[i]) {
-			struct bits_request request = bound->request;
-
-			request.generation = ENTRY_GENERATIONS - 1 - i % ENTRY_GENERATIONS;
-			request.mode = ept ? BITS_MODE_EPT : BITS_MODE_NPT;
-			bits_bind(other, &request);
-			d->layout_is_bound[i] = true;
-		}
-		other->request.level = bound->request.level;
+		if (i ? d->layout_given : d->level_given || bound->request.level != 1)
+			continue;
+		other = other_bound(d, bound, i);
+		if (!entry_is_present(&other->entries, value))
+			continue;
 		bits_explain(other, value, &d->other);
-		if (!d->other.finding_count && entry_is_present(&other->entries, value))
+		if (!d->other.finding_count)
 			return other;
 	}
 	return NULL;
@@ -141,6 +159,29 @@ static void field_text(struct decode *d, const struct bits_field *field)
 	text_put(&d->text, "\n");
 }
 
+static void other_text(struct decode *d, const struct bits_bound *bound,
+		       const struct bits_bound *other)
+{
+	char number[TEXT_NUMBER];
+
+	style(d, OUT_YELLOW);
+	text_put(&d->text, "  ? with");
+	if (other->request.level != bound->request.level) {
+		text_put(&d->text, " --level ");
+		text_put(&d->text, text_decimal(number, other->request.level));
+	}
+	if (other->entries.layout != bound->entries.layout) {
+		text_put(&d->text, " --layout ");
+		text_put(&d->text, other->entries.layout->generation);
+		text_put(&d->text, " --mode ");
+		text_put(&d->text, mode_name(other));
+	}
+	text_put(&d->text, " no rule is broken: ");
+	text_put(&d->text, d->other.summary);
+	style(d, OUT_PLAIN);
+	text_put(&d->text, "\n");
+}
+
 static void value_text(struct decode *d, const char *label, const struct bits_bound *bound,
 		       uint64_t value)
 {
@@ -177,17 +218,8 @@ static void value_text(struct decode *d, const char *label, const struct bits_bo
 		finding_text(d, report->finding[i].text, report->finding[i].rule);
 	if (d->brief)
 		text_put(&d->text, "\n");
-	if (!report->finding_count || d->brief || !(other = who_likes(d, bound, value)))
-		return;
-	style(d, OUT_YELLOW);
-	text_put(&d->text, "  ? with --layout ");
-	text_put(&d->text, other->entries.layout->generation);
-	text_put(&d->text, " --mode ");
-	text_put(&d->text, mode_name(other));
-	text_put(&d->text, " no rule is broken: ");
-	text_put(&d->text, d->other.summary);
-	style(d, OUT_PLAIN);
-	text_put(&d->text, "\n");
+	if (report->finding_count && !d->brief && (other = who_likes(d, bound, value)))
+		other_text(d, bound, other);
 }
 
 /* ---- JSON ---- */
@@ -238,7 +270,9 @@ static void value_json(struct decode *d, const struct bits_bound *bound, uint64_
 	text_put(text, "]");
 	if (!report->finding_count || d->brief || !(other = who_likes(d, bound, value)))
 		return;
-	pair(text, ",\"instead\":{", "layout", other->entries.layout->generation);
+	text_put(text, ",\"instead\":{\"level\":");
+	text_put(text, text_decimal(number, other->request.level));
+	pair(text, ",", "layout", other->entries.layout->generation);
 	pair(text, ",", "mode", mode_name(other));
 	pair(text, ",", "summary", d->other.summary);
 	text_put(text, "}");

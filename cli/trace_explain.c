@@ -360,7 +360,7 @@ static void decode_exit(const struct trace_line *line, struct trace_report *repo
 void trace_explain(const struct bits_bound *sptes, const struct trace_line *line,
 		   struct trace_report *report)
 {
-	const unsigned level = has(line, TRACE_LEVEL) ? line->value[TRACE_LEVEL] & 15 : 1;
+	const unsigned level = has(line, TRACE_LEVEL) ? line->value[TRACE_LEVEL] & 15 : 0;
 
 	report->field_count = report->value_count = report->finding_count = 0;
 	report->change[0] = 0;

@@ -47,8 +47,10 @@ static struct bits_bound bound(void)
 static void test_words(void **state)
 {
 	(void)state;
-	/* spte-gen is no spte, gfn no kgfn; order does not matter. */
-	assert_int_equal(parse("check_mmio_spte: kgfn 9 spte-gen 3 kvm_gen 4 spte 16"), TRACE_OK);
+	/* spte-gen is no spte, kgfn no gfn; order does not matter. */
+	assert_int_equal(parse("kvm_mmu_set_spte: kgfn 9 gfn 1 level 1 gfns 8 spte 16"), TRACE_OK);
+	assert_int_equal(field(TRACE_GFN), 1);
+	assert_int_equal(parse("check_mmio_spte: spte-gen 3 kvm_gen 4 spte 16"), TRACE_OK);
 	assert_int_equal(field(TRACE_SPTE), 0x16);
 	assert_int_equal(field(TRACE_SPTE_GENERATION), 3);
 	assert_int_equal(field(TRACE_KVM_GENERATION), 4);
