@@ -510,6 +510,64 @@ enum umbra_status umbra_vm_write(struct umbra_vm *vm, umbra_gpa gpa, const void 
 	return status;
 }
 
+/* The compare-exchange of aligned @size bytes: false if others are there. */
+static bool exchange(uint8_t *at, const void *const bytes[2], size_t size)
+{
+	uint64_t old = 0, new = 0;
+	uint8_t old8;
+	uint16_t old16;
+	uint32_t old32;
+
+	memcpy(&old, bytes[0], size);
+	memcpy(&new, bytes[1], size);
+	old8 = (uint8_t)old;
+	old16 = (uint16_t)old;
+	old32 = (uint32_t)old;
+	switch (size) {
+	case 1:
+		return __atomic_compare_exchange_n(at, &old8, (uint8_t) new, false,
+						   __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+	case 2:
+		return __atomic_compare_exchange_n((uint16_t *)(void *)at, &old16, (uint16_t) new,
+						   false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+	case 4:
+		return __atomic_compare_exchange_n((uint32_t *)(void *)at, &old32, (uint32_t) new,
+						   false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+	default:
+		return __atomic_compare_exchange_n((uint64_t *)(void *)at, &old, new, false,
+						   __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+	}
+}
+
+enum umbra_status umbra_vm_exchange(struct umbra_vm *vm, umbra_gpa gpa, const void *const bytes[2],
+				    size_t size)
+{
+	struct mmu *mmu = &vm->mmu;
+	struct edit edit = {.mmu = mmu};
+	enum umbra_status status = UMBRA_OK;
+	uint64_t there;
+	bool writable;
+	uint8_t *to;
+
+	if ((size != 1 && size != 2 && size != 4 && size != 8) || gpa.v & (size - 1))
+		return UMBRA_EINVAL;
+	umbra_host_read_begin(mmu->host);
+	umbra_host_lock(mmu->host, UMBRA_LOCK_MMU, true);
+	to = slots_memory(mmu, gpa, &there, &writable);
+	if (!to || !writable)
+		status = UMBRA_EFAULT;
+	else if (!exchange(to, bytes, size))
+		status = UMBRA_EAGAIN;
+	else if (mmu->mirrors && memcmp(bytes[0], bytes[1], size))
+		shadow_written(&edit, gpa, (unsigned)size);
+	tlb_commit(mmu, &edit.tlb);
+	if (edit.reload)
+		vm_reload(vm);
+	umbra_host_unlock(mmu->host, UMBRA_LOCK_MMU, true);
+	umbra_host_read_end(mmu->host);
+	return status;
+}
+
 enum umbra_status umbra_vm_read(struct umbra_vm *vm, umbra_gpa gpa, void *bytes, size_t size)
 {
 	struct mmu *mmu = &vm->mmu;

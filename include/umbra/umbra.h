@@ -389,6 +389,13 @@ enum umbra_status umbra_vcpu_vmfunc(struct umbra_vcpu *vcpu, uint32_t index);
  */
 enum umbra_status umbra_vm_write(struct umbra_vm *vm, umbra_gpa gpa, const void *bytes,
 				 size_t size);
+/**
+ * umbra_vm_exchange - umbra_vm_write() of an instruction with LOCK: stores @bytes[1] if
+ * @bytes[0] are there, in one atomic step. EAGAIN: others are (nothing is written). EFAULT:
+ * no writable slot. EINVAL: @size is not 1, 2, 4 or 8, or @gpa no multiple of it.
+ */
+enum umbra_status umbra_vm_exchange(struct umbra_vm *vm, umbra_gpa gpa, const void *const bytes[2],
+				    size_t size);
 /** umbra_vm_read - EFAULT unless all of it is in slots. */
 enum umbra_status umbra_vm_read(struct umbra_vm *vm, umbra_gpa gpa, void *bytes, size_t size);
 

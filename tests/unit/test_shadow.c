@@ -313,6 +313,56 @@ static void s42_write_sizes(void **unused)
 	kit_close(&kit);
 }
 
+/* LOCK: nothing unless the old bytes are there, and then as a write. */
+static void s42_an_exchange_is_a_write(void **unused)
+{
+	const uint64_t entry = 6 * PAGE | 0x27, other = 9 * PAGE | 7;
+	const void *const change[2] = {&entry, &other}, *const keep[2] = {&entry, &entry};
+	const void *const wrong[2] = {&other, &entry};
+	const umbra_gpa gpa = {PT + 8 * 6};
+	struct kit kit;
+
+	(void)unused;
+	open_long(&kit, 1);
+	resume(&kit, 6 * PAGE, R);
+	assert_int_equal(get64(&kit, gpa.v), entry);
+	assert_int_equal(umbra_vm_exchange(kit.vm, gpa, wrong, 8), UMBRA_EAGAIN);
+	assert_int_equal(umbra_vm_exchange(kit.vm, gpa, keep, 8), UMBRA_OK);
+	assert_true(look(&kit, 6 * PAGE).leaf);
+	/* One byte of the frame's number, which is that of no other size. */
+	for (size_t size = 1; size <= 8; size *= 2) {
+		uint8_t after[8];
+
+		put64(&kit, gpa.v, entry);
+		resume(&kit, 6 * PAGE, R);
+		assert_int_equal(umbra_vm_exchange(kit.vm, gpa, change, size), UMBRA_OK);
+		assert_false(look(&kit, 6 * PAGE).leaf);
+		memcpy(after, &entry, 8);
+		memcpy(after, &other, size);
+		assert_memory_equal(kit.bytes + gpa.v, after, 8);
+	}
+	kit_close(&kit);
+}
+
+static void exchange_of_what_cannot_be(void **unused)
+{
+	const uint64_t zeros[2] = {0};
+	const void *const bytes[2] = {zeros, zeros};
+	struct kit kit;
+
+	(void)unused;
+	open_long(&kit, 1);
+	assert_int_equal(kit_slot(&kit, 1, BYTES, PAGE, kit.hva.v, UMBRA_SLOT_READONLY), UMBRA_OK);
+	assert_int_equal(umbra_vm_exchange(kit.vm, (umbra_gpa){0}, bytes, 0), UMBRA_EINVAL);
+	assert_int_equal(umbra_vm_exchange(kit.vm, (umbra_gpa){0}, bytes, 3), UMBRA_EINVAL);
+	assert_int_equal(umbra_vm_exchange(kit.vm, (umbra_gpa){0}, bytes, 16), UMBRA_EINVAL);
+	assert_int_equal(umbra_vm_exchange(kit.vm, (umbra_gpa){4}, bytes, 8), UMBRA_EINVAL);
+	assert_int_equal(umbra_vm_exchange(kit.vm, (umbra_gpa){BYTES}, bytes, 8), UMBRA_EFAULT);
+	assert_int_equal(umbra_vm_exchange(kit.vm, (umbra_gpa){2 * BYTES}, bytes, 8), UMBRA_EFAULT);
+	assert_int_equal(umbra_vm_exchange(kit.vm, (umbra_gpa){BYTES - 8}, bytes, 8), UMBRA_OK);
+	kit_close(&kit);
+}
+
 /* Writes across two tables, of which both are mirrored; and a write that changes nothing. */
 static void s42_crossing_pages(void **unused)
 {
@@ -1117,6 +1167,8 @@ int main(void)
 		cmocka_unit_test(s40_table_made_on_the_way),
 		cmocka_unit_test(words_are_given_back),
 		cmocka_unit_test(s42_write_sizes),
+		cmocka_unit_test(s42_an_exchange_is_a_write),
+		cmocka_unit_test(exchange_of_what_cannot_be),
 		cmocka_unit_test(s42_crossing_pages),
 		cmocka_unit_test(a10_quadrants),
 		cmocka_unit_test(g38_dirty),
