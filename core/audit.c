@@ -172,6 +172,25 @@ static bool any_tracked(const struct slot *slot, umbra_gfn gfn, unsigned level)
 	return false;
 }
 
+/* I-20 */
+static void audit_logged(struct audit *audit, const struct slot *slot, umbra_gfn gfn,
+			 struct table_at at, uint64_t entry)
+{
+	const struct mmu *mmu = audit->mmu;
+	const unsigned level = at.page->role.level;
+
+	if (!slot->dirty || !entry_is_writable(&mmu->kind, entry))
+		return;
+	for (uint64_t page = gfn.v - slot->start.v, left = 1ull << 9 * (level - 1); left;
+	     left--, page++) {
+		if (slot->dirty[page / 64] >> page % 64 & 1)
+			continue;
+		finding(audit, "I-20", "a page that is not marked may be written",
+			table_location(at), gfn.v);
+		return;
+	}
+}
+
 /* I-18 */
 static void audit_private(struct audit *audit, const struct slot *slot, umbra_gfn gfn,
 			  uint64_t where, unsigned level)
@@ -207,6 +226,7 @@ static void audit_leaf(struct audit *audit, struct table_at at, uint64_t entry)
 		return;
 	}
 	audit_private(audit, slot, gfn, where, level);
+	audit_logged(audit, slot, gfn, at, entry);
 	if (slot->flags & UMBRA_SLOT_READONLY && entry_is_writable(&mmu->kind, entry))
 		finding(audit, "I-12", "a read-only slot mapped writable", where, entry);
 	if (entry_is_writable(&mmu->kind, entry) && any_tracked(slot, gfn, level))

@@ -41,6 +41,8 @@ struct mmu {
 	bool no_prefetch;
 	/** Walks of L2's tables are writes to L1's EPT, always. */
 	bool kvm_nested_walks;
+	/** DIRTY_*: how the dirty log is harvested. */
+	uint8_t manual_dirty;
 	/** Pages may be private. */
 	bool private_memory;
 	/** Map what is beyond reach where its low bits say (F-33): a bug, for demonstration. */

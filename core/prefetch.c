@@ -58,6 +58,9 @@ static bool find(const struct fault *fault, uint64_t entry, struct neighbour *fo
 	if (!slot || slot_is_going(slot) || !slots_backing(fault->mmu, slot, found->gfn, &hva) ||
 	    umbra_host_pin(fault->mmu->host, hva, false, &pin))
 		return false;
+	/* Nobody has written there: in a slot that is logged a write is to be seen. */
+	if (slot->dirty)
+		found->acc &= ~ACC_WRITE;
 	found->pfn = pin.pfn;
 	found->host_writable = pin.writable && !(slot->flags & UMBRA_SLOT_READONLY);
 	return true;

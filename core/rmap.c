@@ -26,23 +26,36 @@ static bool may_write_without_w(const struct page *page)
 	return page->role.flags & MODE_SHSTK || page->role.guest == ROLE_GUEST_NONE;
 }
 
-/* @at loses W and mmu_writable. */
-static void protect(struct edit *edit, struct table_at at)
+/* A leaf of 4K loses W. What may be written without goes. True: so did it. */
+static bool protect(struct edit *edit, struct table_at at, bool shadowing)
 {
 	struct mmu *mmu = edit->mmu;
 	uint64_t old;
 
-	do
+	if (!mmu_page_is_tdp(mmu, at.page) && may_write_without_w(at.page)) {
+		table_clear(edit, at);
+		return true;
+	}
+	do {
 		old = table_read(mmu, at);
-	while (!table_set(edit, at, old, entry_protect(&mmu->kind, old, true),
-			  table_word(mmu, at)));
+		/* Nobody has cleared W without a flush: there is nothing to flush again. */
+		if (!shadowing && !entry_is_writable(&mmu->kind, old))
+			return false;
+	} while (!table_set(edit, at, old, entry_protect(&mmu->kind, old, shadowing),
+			    table_word(mmu, at)));
+	return false;
+}
+
+void rmap_protect_leaf(struct edit *edit, struct table_at at, bool shadowing)
+{
+	protect(edit, at, shadowing);
 }
 
 /*
  * TDP leaves are in no chain: there is one for each frame in each TDP root, found from
  * the top. Roots that are obsolete count while some vCPU may still have them.
  */
-static void protect_tdp(struct edit *edit, umbra_gfn gfn)
+static void protect_tdp(struct edit *edit, umbra_gfn gfn, bool shadowing)
 {
 	struct mmu *mmu = edit->mmu;
 
@@ -67,35 +80,41 @@ static void protect_tdp(struct edit *edit, umbra_gfn gfn)
 		if (at.page->role.level > 1)
 			table_clear(edit, at);
 		else
-			protect(edit, at);
+			protect(edit, at, shadowing);
 	}
 }
 
-void rmap_protect(struct edit *edit, umbra_gfn gfn)
+static void protect_frame(struct edit *edit, const struct slot *slot, umbra_gfn gfn, bool shadowing)
 {
 	struct mmu *mmu = edit->mmu;
-	const struct slot *slot = slots_find(mmu, gfn);
 	struct chain_iter iter;
 	uint64_t location;
 
-	if (!slot)
-		return;
 	if (mmu->paging != UMBRA_PAGING_SHADOW)
-		protect_tdp(edit, gfn);
+		protect_tdp(edit, gfn, shadowing);
+	if (!mmu->mirrors)
+		return;
 	for (unsigned level = 2; level <= 3; level++)
 		while ((location = chain_first(rmap_chain(slot, gfn, level))))
 			table_clear(edit, table_at_location(mmu, location));
 again:
 	iter = chain_begin(rmap_chain(slot, gfn, 1));
-	while ((location = chain_next(&iter))) {
-		struct table_at at = table_at_location(mmu, location);
-
-		if (may_write_without_w(at.page)) {
-			table_clear(edit, at);
+	while ((location = chain_next(&iter)))
+		if (protect(edit, table_at_location(mmu, location), shadowing))
 			goto again; /* the chain has changed */
-		}
-		protect(edit, at);
-	}
+}
+
+void rmap_protect(struct edit *edit, umbra_gfn gfn)
+{
+	const struct slot *slot = slots_find(edit->mmu, gfn);
+
+	if (slot)
+		protect_frame(edit, slot, gfn, true);
+}
+
+void rmap_protect_log(struct edit *edit, const struct slot *slot, umbra_gfn gfn)
+{
+	protect_frame(edit, slot, gfn, false);
 }
 
 void rmap_account(struct mmu *mmu, const struct page *page, int delta)

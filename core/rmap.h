@@ -17,6 +17,13 @@ struct chain *rmap_chain(const struct slot *slot, umbra_gfn gfn, unsigned level)
  */
 void rmap_protect(struct edit *edit, umbra_gfn gfn);
 
+/** rmap_protect_log - writes to @gfn, in @slot, are to be seen once: 4K leaves lose W, larger
+ * ones go. */
+void rmap_protect_log(struct edit *edit, const struct slot *slot, umbra_gfn gfn);
+/** rmap_protect_leaf - one leaf of 4K loses W, or goes if it may be written without; @shadowing:
+ * for good, else until the next write. */
+void rmap_protect_leaf(struct edit *edit, struct table_at at, bool shadowing);
+
 /** rmap_account - @page starts (+1) or ends (-1) to mirror its gfn: large mappings of the
  * regions around it are off meanwhile (S-40). */
 void rmap_account(struct mmu *mmu, const struct page *page, int delta);

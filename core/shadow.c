@@ -21,6 +21,7 @@
  */
 #include "core/shadow.h"
 #include "core/attributes.h"
+#include "core/dirty.h"
 #include "core/mmio.h"
 #include "core/prefetch.h"
 #include "core/rmap.h"
@@ -181,7 +182,8 @@ static uint64_t leaf_of(const struct fault *fault, const struct page *page)
 	struct mmu *mmu = fault->mmu;
 	unsigned level = page->role.level;
 	bool host_writable = fault->pin.writable && !(fault->slot->flags & UMBRA_SLOT_READONLY);
-	bool writing = fault->access & UMBRA_ACCESS_WRITE;
+	bool writing = fault->access & UMBRA_ACCESS_WRITE, logged;
+	uint64_t entry;
 	bool mirrored = level == 1 &&
 			(pages_is_mirrored(mmu, fault->gfn) || slots_is_tracked(mmu, fault->gfn));
 	struct entry_leaf leaf = {
@@ -198,11 +200,14 @@ static uint64_t leaf_of(const struct fault *fault, const struct page *page)
 			    (!mirrored || (writing && sync_release(mmu, fault->gfn)));
 	if (!leaf.mmu_writable)
 		leaf.acc &= ~ACC_WRITE;
-	leaf.dirty = leaf.mmu_writable;
+	/* The first write is to be seen; W=0 with D=1 would let shadow-stack writes through. */
+	logged = fault->slot->dirty && !writing;
+	leaf.dirty = leaf.mmu_writable && !logged;
 	/* W=0 with D=1 is a shadow-stack page to hardware: only where the guest has
 	 * one, and writes to it may go through unseen. */
 	leaf.shstk = fault->shstk && !mirrored;
-	return entry_make_leaf(&mmu->kind, &leaf);
+	entry = entry_make_leaf(&mmu->kind, &leaf);
+	return logged ? entry_protect(&mmu->kind, entry, false) : entry;
 }
 
 /* The leaf, in place of whatever leaf or hole is at @at. */
@@ -230,6 +235,8 @@ static enum umbra_verdict put(struct fault *fault, struct edit *edit, struct tab
 		if (old == new)
 			return UMBRA_RESUME;
 	} while (!table_set(edit, at, old, new, word));
+	if (entry_is_writable(&mmu->kind, new) || fault->shstk)
+		dirty_mark(fault->slot, gfn);
 	fault->level = level;
 	prefetch_map(edit, fault, at.page);
 	return UMBRA_RESUME;

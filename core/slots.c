@@ -15,7 +15,8 @@
 #include "core/mmu.h"
 
 #define SLOT_PAGES_MAX 0x7fffffffull
-#define SLOT_FLAGS (UMBRA_SLOT_READONLY | UMBRA_SLOT_PRIVATE | UMBRA_SLOT_UNMAPPABLE)
+#define SLOT_FLAGS \
+	(UMBRA_SLOT_LOG_DIRTY | UMBRA_SLOT_READONLY | UMBRA_SLOT_PRIVATE | UMBRA_SLOT_UNMAPPABLE)
 
 static uint64_t region_count(const struct slot *slot, unsigned level)
 {
@@ -34,7 +35,15 @@ static uint64_t slot_bytes(const struct slot *slot)
 	}
 	if (slot->tracked)
 		bytes += slot->pages * sizeof(*slot->tracked);
+	if (slot->dirty)
+		bytes += slot_words(slot) * sizeof(*slot->dirty);
 	return bytes;
+}
+
+static void free_marks(struct mmu *mmu, const struct slot *slot, uint64_t *marks)
+{
+	if (marks)
+		umbra_host_free(mmu->host, marks, slot_words(slot) * sizeof(*marks));
 }
 
 static void slot_free(struct mmu *mmu, struct slot *slot)
@@ -49,7 +58,19 @@ static void slot_free(struct mmu *mmu, struct slot *slot)
 	}
 	if (slot->tracked)
 		umbra_host_free(mmu->host, slot->tracked, slot->pages * sizeof(*slot->tracked));
+	free_marks(mmu, slot, slot->dirty);
 	umbra_host_free(mmu->host, slot, sizeof(*slot));
+}
+
+/* Marks for @slot: none, or all (M-22). NULL: no memory. */
+static uint64_t *new_marks(struct mmu *mmu, const struct slot *slot)
+{
+	uint64_t *marks = umbra_host_alloc(mmu->host, slot_words(slot) * sizeof(*marks));
+
+	if (marks && mmu->manual_dirty & DIRTY_INITIALLY_SET)
+		for (uint64_t page = 0; page < slot->pages; page++)
+			marks[page / 64] |= 1ull << page % 64;
+	return marks;
 }
 
 /* What mirrors need of @slot. Faults may look at it meanwhile (slot_level). */
@@ -74,7 +95,9 @@ static bool give_mirrors(struct mmu *mmu, struct slot *slot)
 	return true;
 }
 
-static struct slot *slot_new(struct mmu *mmu, const struct umbra_slot *wanted)
+/* @old: the slot that it was until now, or NULL. */
+static struct slot *slot_new(struct mmu *mmu, const struct umbra_slot *wanted,
+			     const struct slot *old)
 {
 	struct slot *slot = umbra_host_alloc(mmu->host, sizeof(*slot));
 
@@ -90,6 +113,16 @@ static struct slot *slot_new(struct mmu *mmu, const struct umbra_slot *wanted)
 	if (mmu->mirrors && !give_mirrors(mmu, slot)) {
 		slot_free(mmu, slot);
 		return NULL;
+	}
+	/* See commit_views(). */
+	if (old && old->dirty)
+		return slot;
+	if (wanted->flags & UMBRA_SLOT_LOG_DIRTY) {
+		slot->dirty = new_marks(mmu, slot);
+		if (!slot->dirty) {
+			slot_free(mmu, slot);
+			return NULL;
+		}
 	}
 	return slot;
 }
@@ -224,7 +257,8 @@ unsigned slot_level(const struct slot *slot, umbra_hva hva, umbra_gfn gfn)
 			break;
 		if (skew & ((1ull << shift) - 1))
 			break;
-		if (slot->tracked) /* rare: do without large pages in such a slot */
+		/* Trackers are rare, and do without large pages; so does logging (S-71). */
+		if (slot->tracked || __atomic_load_n(&slot->dirty, __ATOMIC_ACQUIRE))
 			break;
 		mirrored = __atomic_load_n(&slot->mirrored[level + 1], __ATOMIC_ACQUIRE);
 		if (mirrored && mirrored[slot_region(slot, gfn, level + 1)])
@@ -249,7 +283,8 @@ static bool private_ok(const struct mmu *mmu, const struct umbra_slot *wanted)
 
 	if (!(wanted->flags & UMBRA_SLOT_PRIVATE))
 		return true;
-	return mmu->private_memory && !(wanted->flags & UMBRA_SLOT_READONLY) &&
+	return mmu->private_memory &&
+	       !(wanted->flags & (UMBRA_SLOT_READONLY | UMBRA_SLOT_LOG_DIRTY)) &&
 	       !(hva & (UMBRA_PAGE_SIZE - 1)) && hva + wanted->size >= hva;
 }
 
@@ -282,6 +317,22 @@ static bool is_mappable(const struct mmu *mmu, const struct umbra_slot *wanted)
 	return last < mmu->reach || wanted->flags & UMBRA_SLOT_UNMAPPABLE;
 }
 
+/* The slot stays; does logging begin or end? */
+static enum umbra_status prepare_flags(struct mmu *mmu, struct slot *old,
+				       const struct umbra_slot *wanted, struct slots_plan *plan)
+{
+	if (!((old->flags ^ wanted->flags) & UMBRA_SLOT_LOG_DIRTY))
+		return UMBRA_OK;
+	if (wanted->flags & UMBRA_SLOT_LOG_DIRTY) {
+		plan->dirty = new_marks(mmu, old);
+		if (!plan->dirty)
+			return UMBRA_ENOMEM;
+	}
+	plan->old = old;
+	plan->change = SLOTS_FLAGS;
+	return UMBRA_OK;
+}
+
 enum umbra_status slots_prepare(struct mmu *mmu, const struct umbra_slot *wanted,
 				struct slots_plan *plan)
 {
@@ -299,10 +350,10 @@ enum umbra_status slots_prepare(struct mmu *mmu, const struct umbra_slot *wanted
 		if (wanted->flags & UMBRA_SLOT_PRIVATE)
 			return UMBRA_EINVAL;
 		if (old->pages != wanted->size >> UMBRA_PAGE_SHIFT || old->hva.v != wanted->hva.v ||
-		    old->flags != (wanted->flags & ~UMBRA_SLOT_UNMAPPABLE))
+		    (old->flags ^ wanted->flags) & (UMBRA_SLOT_READONLY | UMBRA_SLOT_PRIVATE))
 			return UMBRA_EINVAL;
 		if (old->start.v == wanted->base.v >> UMBRA_PAGE_SHIFT)
-			return UMBRA_OK;
+			return prepare_flags(mmu, old, wanted, plan);
 		if (is_watched(old))
 			return UMBRA_EINVAL;
 	}
@@ -312,7 +363,7 @@ enum umbra_status slots_prepare(struct mmu *mmu, const struct umbra_slot *wanted
 	if (wanted->size && !is_mappable(mmu, wanted))
 		return UMBRA_EUNMAPPABLE;
 	if (wanted->size) {
-		plan->fresh = slot_new(mmu, wanted);
+		plan->fresh = slot_new(mmu, wanted, old);
 		if (!plan->fresh)
 			return UMBRA_ENOMEM;
 	}
@@ -346,12 +397,12 @@ static void swap_ids(struct mmu *mmu, struct slot *old, struct slot *fresh)
 unsigned slots_steps(const struct slots_plan *plan)
 {
 	/* A slot that goes has one of its own (M-7). */
-	return (plan->old ? 2 : 1) * SLOTS_SPACES;
+	return (plan->change == SLOTS_REMOVED ? 2 : 1) * SLOTS_SPACES;
 }
 
 void slots_begin(struct mmu *mmu, const struct slots_plan *plan)
 {
-	if (plan->old)
+	if (plan->change == SLOTS_REMOVED)
 		__atomic_store_n(&plan->old->going, true, __ATOMIC_RELAXED);
 	__atomic_fetch_or(&mmu->slots.generation, SLOTS_UPDATING, __ATOMIC_RELEASE);
 }
@@ -363,22 +414,57 @@ bool slots_wraps(const struct mmu *mmu, unsigned steps, unsigned bits)
 	return now >> bits != (now + steps) >> bits;
 }
 
-void slots_commit(struct mmu *mmu, struct slots_plan *plan)
+static void commit_flags(struct mmu *mmu, struct slots_plan *plan)
+{
+	struct slot *slot = plan->old;
+	uint64_t *before = slot->dirty;
+
+	mmu->slots.bytes -= slot_bytes(slot);
+	slot->flags ^= UMBRA_SLOT_LOG_DIRTY;
+	mmu->slots.logged += slot->flags & UMBRA_SLOT_LOG_DIRTY ? 1 : -1;
+	__atomic_store_n(&slot->dirty, plan->dirty, __ATOMIC_RELEASE);
+	plan->dirty = before;
+	mmu->slots.bytes += slot_bytes(slot);
+}
+
+static void commit_views(struct mmu *mmu, struct slots_plan *plan)
 {
 	const struct view_change *views = &plan->views;
-	const uint64_t next = (mmu->slots.generation & ~SLOTS_UPDATING) + slots_steps(plan);
 
+	/* A slot that moves takes its marks along. */
+	if (plan->fresh && plan->old && plan->fresh->flags & UMBRA_SLOT_LOG_DIRTY &&
+	    plan->old->dirty)
+		plan->fresh->dirty = plan->old->dirty;
+	mmu->slots.logged += plan->fresh && plan->fresh->dirty;
+	mmu->slots.logged -= plan->old && plan->old->dirty;
 	mmu->slots.bytes += views->after->bytes + (plan->fresh ? slot_bytes(plan->fresh) : 0);
 	mmu->slots.bytes -= views->before->bytes + (plan->old ? slot_bytes(plan->old) : 0);
 	swap_ids(mmu, plan->old, plan->fresh);
 	__atomic_store_n(&mmu->slots.view, views->after, __ATOMIC_RELEASE);
+}
+
+void slots_commit(struct mmu *mmu, struct slots_plan *plan)
+{
+	const uint64_t next = (mmu->slots.generation & ~SLOTS_UPDATING) + slots_steps(plan);
+
+	if (plan->change == SLOTS_FLAGS)
+		commit_flags(mmu, plan);
+	else
+		commit_views(mmu, plan);
 	__atomic_store_n(&mmu->slots.generation, next, __ATOMIC_RELEASE);
 }
 
 void slots_release(struct mmu *mmu, struct slots_plan *plan)
 {
 	umbra_host_barrier(mmu->host);
+	if (plan->change == SLOTS_FLAGS) {
+		free_marks(mmu, plan->old, plan->dirty);
+		return;
+	}
 	view_release(mmu, &plan->views);
-	if (plan->old)
-		slot_free(mmu, plan->old);
+	if (!plan->old)
+		return;
+	if (plan->fresh && plan->fresh->dirty == plan->old->dirty)
+		plan->old->dirty = NULL; /* moved */
+	slot_free(mmu, plan->old);
 }

@@ -14,6 +14,10 @@
 
 struct mmu;
 
+/** umbra_vm_config.manual_dirty (M-22). */
+#define DIRTY_MANUAL 1u
+#define DIRTY_INITIALLY_SET 2u
+
 struct slot {
 	uint32_t id, flags;
 	struct slot *id_next;
@@ -30,6 +34,8 @@ struct slot {
 	uint32_t *mirrored[4];
 	/** Trackers of each frame (S-45); NULL until somebody tracks. */
 	uint16_t *tracked;
+	/** Marks of pages that may have been written, 64 a word; NULL: not logged. */
+	uint64_t *dirty;
 };
 
 /** Slots that share a bucket have ids alike modulo this (power of two). */
@@ -44,6 +50,8 @@ struct slot {
 struct slots {
 	struct view *view; /* by start */
 	struct slot *by_id[SLOTS_BUCKETS]; /* chained by id_next */
+	/** How many are logged. */
+	uint32_t logged;
 	/** Which frames are private; NULL: none ever was. */
 	struct attributes *attributes;
 	/** Stepped by each change, of attributes too; a fault that saw another one retries
@@ -68,6 +76,7 @@ enum slots_change {
 	SLOTS_UNCHANGED,
 	SLOTS_ADDED,
 	SLOTS_REMOVED, /* deleted or moved: mappings must go */
+	SLOTS_FLAGS, /* logging begins or ends; slot and view stay */
 };
 
 /**
@@ -78,6 +87,8 @@ struct slots_plan {
 	enum slots_change change;
 	struct view_change views;
 	struct slot *old, *fresh;
+	/** SLOTS_FLAGS: marks to begin with, or NULL; after slots_commit() those of before. */
+	uint64_t *dirty;
 };
 enum umbra_status slots_prepare(struct mmu *mmu, const struct umbra_slot *wanted,
 				struct slots_plan *plan);
@@ -116,6 +127,11 @@ static inline uint64_t slot_end(const struct slot *slot)
 static inline bool slot_is_going(const struct slot *slot)
 {
 	return __atomic_load_n(&slot->going, __ATOMIC_RELAXED);
+}
+/** slot_words - of marks, 64 pages each. */
+static inline uint64_t slot_words(const struct slot *slot)
+{
+	return (slot->pages + 63) / 64;
 }
 static inline umbra_hva slot_hva(const struct slot *slot, umbra_gfn gfn)
 {

@@ -10,6 +10,7 @@
  * Invariants: I-6, I-10 (a TDP table has one parent).
  */
 #include "core/tdp.h"
+#include "core/dirty.h"
 #include "core/mmio.h"
 #include "core/sync.h"
 #include "core/table.h"
@@ -54,10 +55,15 @@ static uint64_t leaf_of(const struct fault *fault, const struct page *page)
 		.accessed = !fault->prefault,
 		.dirty = writable,
 	};
+	uint64_t entry;
 
 	if (!writable)
 		leaf.acc &= ~ACC_WRITE;
-	return entry_make_leaf(&mmu->kind, &leaf);
+	entry = entry_make_leaf(&mmu->kind, &leaf);
+	/* The first write is to be seen. */
+	if (fault->slot->dirty && !(fault->access & UMBRA_ACCESS_WRITE))
+		entry = entry_protect(&mmu->kind, entry, false);
+	return entry;
 }
 
 /*
@@ -158,6 +164,8 @@ static enum umbra_verdict map(struct fault *fault, struct edit *edit)
 	}
 	if (!table_set(edit, at, old, new, 0))
 		return UMBRA_RETRY;
+	if (entry_is_writable(&mmu->kind, new))
+		dirty_mark(fault->slot, fault->gfn);
 	fault->level = at.page->role.level;
 	return UMBRA_RESUME;
 }

@@ -10,6 +10,7 @@
  * when the slots have changed (vcpu_renew_window), always inside a read-side section.
  */
 #include "core/vcpu.h"
+#include "core/dirty.h"
 #include "core/fault.h"
 #include "core/mem.h"
 #include "core/nested.h"
@@ -33,14 +34,15 @@ static bool find_memory(struct memory *memory, uint64_t address)
 	return true;
 }
 
-/* A store that no write protection sees. Hardware's own goes through tables of ours; there
+/* A or D of a software walk: the page is dirty (G-37). And a store that no write protection sees. Hardware's own goes through tables of ours; there
  * a mirrored page is write protected, or its mirrors are known to lag. */
-static void tell_mirrors(struct memory *memory, uint64_t address, const struct format *format)
+static void was_marked(struct memory *memory, uint64_t address, const struct format *format)
 {
 	struct umbra_vm *vm = ((struct umbra_vcpu *)memory->context)->vm;
 	struct mmu *mmu = &vm->mmu;
 	struct edit edit = {.mmu = mmu};
 
+	dirty_mark_gfn(mmu, (umbra_gfn){address >> UMBRA_PAGE_SHIFT});
 	if (!(__atomic_load_n(&mmu->mirrored_marks, __ATOMIC_SEQ_CST) &
 	      ~(1u << format_marks(format))))
 		return;
@@ -120,7 +122,7 @@ enum umbra_status umbra_vcpu_create(struct umbra_vm *vm, const struct umbra_cpu 
 	new->vm = vm;
 	new->cpu = *cpu;
 	new->memory.find = find_memory;
-	new->memory.marked = tell_mirrors;
+	new->memory.marked = was_marked;
 	new->memory.context = new;
 	new->l1.space.memory = new->l2.space.memory = new->nested_space.memory = &new->memory;
 	new->guest = &new->l1;

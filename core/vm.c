@@ -12,6 +12,7 @@
  */
 #include "core/vm.h"
 #include "core/attributes.h"
+#include "core/dirty.h"
 #include "core/mem.h"
 #include "core/mmio.h"
 #include "core/shadow.h"
@@ -76,6 +77,9 @@ static enum umbra_status check(const struct umbra_vm_config *config)
 		return UMBRA_EINVAL;
 	if (config->page_limit && config->page_limit < 64)
 		return UMBRA_EINVAL;
+	if (config->manual_dirty == DIRTY_INITIALLY_SET ||
+	    config->manual_dirty > (DIRTY_MANUAL | DIRTY_INITIALLY_SET))
+		return UMBRA_EINVAL;
 	/* As KVM has it: what is private is a matter of guest-physical addresses. */
 	if (config->private_memory && config->paging == UMBRA_PAGING_SHADOW)
 		return UMBRA_EOPNOTSUPP;
@@ -134,6 +138,7 @@ static void mmu_set_up(struct mmu *mmu, const struct umbra_vm_config *config)
 		mmu->direct_acc &= ~ACC_USER;
 	mmu->reach = config->paging == UMBRA_PAGING_SHADOW ? ~0ull : roles_reach(config->levels);
 	mmu->private_memory = config->private_memory;
+	mmu->manual_dirty = config->manual_dirty;
 	mmu->bug_truncate_gpa = config->bug_truncate_gpa;
 	entry_bind(&mmu->kind, &entries);
 	if (config->no_mmio_caching)
@@ -301,6 +306,13 @@ static void zap_for(struct umbra_vm *vm, const struct slots_plan *plan)
 	struct mmu *mmu = &vm->mmu;
 	struct edit edit = {.mmu = mmu};
 
+	if (plan->change == SLOTS_FLAGS) {
+		/* All marks are set to begin with, or none and nothing may be written (T-40). */
+		if (plan->dirty && !(mmu->manual_dirty & DIRTY_INITIALLY_SET))
+			dirty_protect_slot(&edit, plan->old);
+		tlb_commit(mmu, &edit.tlb);
+		return;
+	}
 	if (plan->old)
 		table_zap_frames(&edit, plan->old->start, plan->old->pages);
 	/* Mirrors of tables where there was no memory are accounted to no slot. */
@@ -337,7 +349,7 @@ static void swap(struct umbra_vm *vm, struct slots_plan *plan)
 	struct mmu *mmu = &vm->mmu;
 	bool more;
 
-	if (plan->old && vm->slot_zap_all) {
+	if (plan->change == SLOTS_REMOVED && vm->slot_zap_all) {
 		umbra_host_lock(mmu->host, UMBRA_LOCK_MMU, true);
 		slots_begin(mmu, plan);
 		umbra_host_unlock(mmu->host, UMBRA_LOCK_MMU, true);
@@ -498,6 +510,7 @@ enum umbra_status umbra_vm_write(struct umbra_vm *vm, umbra_gpa gpa, const void 
 			if (mmu->mirrors)
 				shadow_written(&edit, gpa, piece);
 		}
+		dirty_mark_gfn(mmu, (umbra_gfn){gpa.v >> UMBRA_PAGE_SHIFT});
 		gpa.v += piece;
 		from += piece;
 		size -= piece;

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * api_memory.c - what an embedder does to guest memory at large: prefaulting, private pages.
+ * api_memory.c - what an embedder does to guest memory at large: prefaulting, private pages,
+ * the dirty log.
  */
 #include <inttypes.h>
+#include <string.h>
 
 #include "scenario/api.h"
 
@@ -63,8 +65,100 @@ static int vm_attributes(lua_State *lua)
 	return 0;
 }
 
+/* The marks as words: "0x5 0x10". */
+static const char *marks(lua_State *lua, const uint64_t *bitmap, uint64_t words)
+{
+	luaL_Buffer buffer;
+	bool some = false;
+
+	luaL_buffinit(lua, &buffer);
+	for (uint64_t page = 0; page < words * 64; page++) {
+		char number[24];
+
+		if (!(bitmap[page / 64] >> page % 64 & 1))
+			continue;
+		snprintf(number, sizeof(number), "%s0x%" PRIx64, some ? " " : "", page);
+		luaL_addstring(&buffer, number);
+		some = true;
+	}
+	luaL_pushresult(&buffer);
+	return lua_tostring(lua, -1);
+}
+
+/* Room for the log of slot @id, Lua's; *pages: of the slot, 0 if there is none. */
+static uint64_t *log_room(lua_State *lua, const struct world *world, uint32_t id, uint64_t *pages)
+{
+	uint64_t *bitmap;
+	size_t size;
+
+	*pages = 0;
+	for (unsigned i = 0; i < world->slot_count; i++)
+		if (world->slot[i].live && world->slot[i].id == id)
+			*pages = world->slot[i].size / UMBRA_PAGE_SIZE;
+	size = (*pages / 64 + 1) * sizeof(*bitmap);
+	bitmap = lua_newuserdatauv(lua, size, 0);
+	memset(bitmap, 0, size);
+	return bitmap;
+}
+
+/* dirty(id, { marked = "0x5 0x10", error = }): get the log. */
+static int vm_dirty(lua_State *lua)
+{
+	static const char *const keys[] = {"marked", "error", NULL};
+	struct world *world = api_vm(lua, 1);
+	struct run *run = api_begin(lua, world);
+	uint32_t id = (uint32_t)api_argument(lua, 2, "id");
+	enum umbra_status status;
+	const char *seen, *wanted;
+	uint64_t *bitmap, pages;
+
+	api_keys(lua, 3, keys, NULL);
+	tell_step(&run->story, "the dirty log of slot %u is read", id);
+	bitmap = log_room(lua, world, id, &pages);
+	status = umbra_vm_get_dirty_log(world->vm, id, bitmap);
+	tell_notes(&run->story, world);
+	expect_status(lua, 3, status);
+	seen = marks(lua, bitmap, (pages + 63) / 64);
+	tell_line(&run->story, "written: %s", *seen ? seen : "nothing");
+	wanted = api_string(lua, 3, "marked", NULL);
+	run->result->checks++;
+	if (wanted && strcmp(wanted, seen) != 0)
+		return api_fail(lua, "expected pages '%s' marked, saw '%s'", wanted, seen);
+	expect_audit(lua, world);
+	return 1;
+}
+
+/* clear_dirty(id, first_page, page_count, { error = }): take all marks there. */
+static int vm_clear_dirty(lua_State *lua)
+{
+	static const char *const keys[] = {"error", NULL};
+	struct world *world = api_vm(lua, 1);
+	struct run *run = api_begin(lua, world);
+	uint32_t id = (uint32_t)api_argument(lua, 2, "id");
+	uint64_t first = api_argument(lua, 3, "first_page");
+	uint64_t count = api_argument(lua, 4, "page_count"), pages;
+	enum umbra_status status;
+	uint64_t *bitmap;
+
+	api_keys(lua, 5, keys, NULL);
+	tell_step(&run->story,
+		  "marks of slot %u are taken: pages 0x%" PRIx64 ", 0x%" PRIx64 " of them", id,
+		  first, count);
+	bitmap = log_room(lua, world, id, &pages);
+	memset(bitmap, 0xff, (pages / 64 + 1) * sizeof(*bitmap));
+	status = umbra_vm_clear_dirty_log(world->vm, id, first, count, bitmap);
+	tell_notes(&run->story, world);
+	expect_status(lua, 5, status);
+	expect_audit(lua, world);
+	return 0;
+}
+
 void api_add_vm_memory(lua_State *lua)
 {
+	lua_pushcfunction(lua, vm_dirty);
+	lua_setfield(lua, -2, "dirty");
+	lua_pushcfunction(lua, vm_clear_dirty);
+	lua_setfield(lua, -2, "clear_dirty");
 	lua_pushcfunction(lua, vm_attributes);
 	lua_setfield(lua, -2, "attributes");
 }

@@ -92,6 +92,7 @@ static void configure(lua_State *lua, struct world_config *c)
 	c->l1tf_cache_bits = (uint8_t)api_number(lua, 1, "l1tf_cache_bits", c->l1tf_cache_bits);
 	c->skew = api_bool(lua, 1, "skew", c->skew);
 	c->page_limit = (uint32_t)api_number(lua, 1, "limit", c->page_limit);
+	c->manual_dirty = (uint8_t)api_number(lua, 1, "manual_dirty", c->manual_dirty);
 	c->private_memory = api_bool(lua, 1, "private", c->private_memory);
 	if (word(lua, "bug", bugs, 0))
 		c->bug_truncate_gpa = true;
@@ -99,25 +100,12 @@ static void configure(lua_State *lua, struct world_config *c)
 
 int api_new_vm(lua_State *lua)
 {
-	static const char *const keys[] = {"paging",
-					   "vendor",
-					   "levels",
-					   "maxphyaddr",
-					   "without",
-					   "page",
-					   "layout",
-					   "caching",
-					   "zap_all",
-					   "exec_by_mode",
-					   "prefetch",
-					   "skew",
-					   "limit",
-					   "bug",
-					   "mmio_caching",
-					   "mmio_wide_generation",
-					   "l1tf_cache_bits",
-					   "private",
-					   NULL};
+	static const char *const keys[] = {
+		"paging",          "vendor",       "levels",       "maxphyaddr",
+		"without",         "page",         "layout",       "caching",
+		"zap_all",         "exec_by_mode", "prefetch",     "skew",
+		"limit",           "bug",          "mmio_caching", "mmio_wide_generation",
+		"l1tf_cache_bits", "private",      "manual_dirty", NULL};
 	static const char *const names[] = {"shadow paging", "EPT", "NPT"};
 	struct run *run = api_begin(lua, NULL);
 	struct world_config config;
@@ -172,8 +160,9 @@ static int vm_vcpu(lua_State *lua)
 
 static int vm_slot(lua_State *lua)
 {
-	static const char *const keys[] = {"id",    "base",       "size",    "readonly", "hva",
-					   "flags", "unmappable", "private", "error",    NULL};
+	static const char *const keys[] = {"id",      "base",  "size", "readonly",
+					   "hva",     "flags", "log",  "unmappable",
+					   "private", "error", NULL};
 	struct world *world = api_vm(lua, 1);
 	struct run *run = api_begin(lua, world);
 	enum umbra_status status;
@@ -194,12 +183,15 @@ static int vm_slot(lua_State *lua)
 		slot.flags |= UMBRA_SLOT_UNMAPPABLE;
 	if (api_bool(lua, 2, "private", false))
 		slot.flags |= UMBRA_SLOT_PRIVATE;
+	if (api_bool(lua, 2, "log", false))
+		slot.flags |= UMBRA_SLOT_LOG_DIRTY;
 	if (slot.size)
 		tell_step(&run->story, "slot %u: gpa 0x%" PRIx64 ", 0x%" PRIx64 " bytes%s", slot.id,
 			  slot.base.v, slot.size,
-			  slot.flags & UMBRA_SLOT_READONLY  ? ", read-only"
-			  : slot.flags & UMBRA_SLOT_PRIVATE ? ", and private memory"
-							    : "");
+			  slot.flags & UMBRA_SLOT_READONLY    ? ", read-only"
+			  : slot.flags & UMBRA_SLOT_PRIVATE   ? ", and private memory"
+			  : slot.flags & UMBRA_SLOT_LOG_DIRTY ? ", logged"
+							      : "");
 	else
 		tell_step(&run->story, "slot %u is deleted", slot.id);
 	if (!world_slot_set(world, &slot, &status, error, sizeof(error)))

@@ -165,6 +165,7 @@ static bool open_vm(struct world *world, char *error, size_t error_size)
 		.l1tf_cache_bits = c->l1tf_cache_bits,
 		.bug_truncate_gpa = c->bug_truncate_gpa,
 		.private_memory = c->private_memory,
+		.manual_dirty = c->manual_dirty,
 		.trace = true,
 	};
 	const struct posix_calls calls = {

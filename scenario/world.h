@@ -38,6 +38,7 @@ struct world_config {
 	uint8_t l1tf_cache_bits;
 	uint32_t page_limit;
 	bool bug_truncate_gpa, private_memory;
+	uint8_t manual_dirty;
 	/** Of the hardware. */
 	enum model_caching caching;
 };

@@ -98,6 +98,9 @@ struct umbra_vm_config {
 	/** Guest pages may be private: slots with memory of their own for them, and
 	 * umbra_vm_set_attributes(). Not with shadow paging (EOPNOTSUPP). */
 	bool private_memory;
+	/** The dirty log (M-22). 0: umbra_vm_get_dirty_log() takes the marks. 1: it does not,
+	 * umbra_vm_clear_dirty_log() does. 3: that, and all pages are marked when logging begins. */
+	uint8_t manual_dirty;
 	/** A bug, to see it found: address bits that the TDP root does not translate are dropped
 	 * instead of refused (F-33), so that one guest page appears at another's address. */
 	bool bug_truncate_gpa;
@@ -125,6 +128,7 @@ void umbra_vm_destroy(struct umbra_vm *vm);
 
 /* ---- slots ---- */
 
+#define UMBRA_SLOT_LOG_DIRTY (1u << 0) /* KVM_MEM_LOG_DIRTY_PAGES */
 #define UMBRA_SLOT_READONLY (1u << 1) /* KVM_MEM_READONLY */
 /** The slot has private memory too (KVM_MEM_GUEST_MEMFD). */
 #define UMBRA_SLOT_PRIVATE (1u << 2)
@@ -145,12 +149,12 @@ struct umbra_slot {
 };
 
 /**
- * umbra_slot_set - create, move, change or delete a slot (facts M-4).
+ * umbra_slot_set - create, move or delete a slot, begin or end logging of it (facts M-4).
  * EINVAL: unknown flags; base, size or hva not page aligned; id too large; end
  * beyond the CPU's MAXPHYADDR; more than 2^31-1 pages; size 0 without such a
  * slot; another size, hva or READONLY for an existing id, or anything but size 0 for one
- * that is PRIVATE or is to be; PRIVATE with READONLY, without page aligned private_hva, or in a
- * VM without private memory; a move while somebody
+ * that is PRIVATE or is to be; PRIVATE with READONLY or LOG_DIRTY, without page aligned private_hva,
+ * or in a VM without private memory; a move while somebody
  * tracks writes to it. EEXIST: overlap. EUNMAPPABLE: it reaches further up than the
  * VM's TDP tables translate (F-30: 2^32 bytes with 3 levels, 2^48 with 4), and has no
  * UMBRA_SLOT_UNMAPPABLE. ENOMEM. On any error nothing has changed.
@@ -398,6 +402,27 @@ enum umbra_status umbra_vm_exchange(struct umbra_vm *vm, umbra_gpa gpa, const vo
 				    size_t size);
 /** umbra_vm_read - EFAULT unless all of it is in slots. */
 enum umbra_status umbra_vm_read(struct umbra_vm *vm, umbra_gpa gpa, void *bytes, size_t size);
+
+/* ---- dirty log ----
+ *
+ * Of a slot with UMBRA_SLOT_LOG_DIRTY, a bit a page from its first on, 64 a word: written, by
+ * the guest or by the library, since the bit was taken; or perhaps only about to be.
+ */
+/**
+ * umbra_vm_get_dirty_log - the marks of slot @id go to @bitmap, (pages + 63) / 64 words, and are
+ * taken, unless manual_dirty. ENOENT: no such slot, or it is not logged. EINVAL: id too large.
+ */
+enum umbra_status umbra_vm_get_dirty_log(struct umbra_vm *vm, uint32_t id, uint64_t *bitmap);
+/**
+ * umbra_vm_clear_dirty_log - take the marks that @bitmap has set, of pages [first_page,
+ * first_page + page_count); bit 0 is first_page. EINVAL: first_page no multiple of 64 or
+ * beyond the slot; page_count too many, or neither a multiple of 64 nor all that are left
+ * (M-21). ENOENT as above.
+ */
+enum umbra_status umbra_vm_clear_dirty_log(struct umbra_vm *vm, uint32_t id, uint64_t first_page,
+					   uint64_t page_count, const uint64_t *bitmap);
+
+/* ---- private memory ---- */
 
 /** The page is private: the guest has the slot's private memory there. */
 #define UMBRA_ATTRIBUTE_PRIVATE (1ull << 3) /* KVM_MEMORY_ATTRIBUTE_PRIVATE */

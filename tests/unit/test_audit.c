@@ -486,6 +486,14 @@ static void every_finding(void **unused)
 		mmu->slots.attributes = NULL;
 		free(some);
 	}
+	slot = slots_find(mmu, (umbra_gfn){0});
+	slot->dirty = calloc(slot_words(slot), sizeof(*slot->dirty));
+	assert_non_null(slot->dirty);
+	found_text(&kit, "I-20 a page that is not marked may be written");
+	memset(slot->dirty, 0xff, slot_words(slot) * sizeof(*slot->dirty));
+	assert_clean(&kit);
+	free(slot->dirty);
+	slot->dirty = NULL;
 	mmu->stats.pf_changed_pfn = 1;
 	found_text(&kit, "I-17 a frame is mapped that is not the host's for the page");
 	mmu->stats.pf_changed_pfn = 0;

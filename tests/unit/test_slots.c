@@ -48,8 +48,8 @@ static void m4_errors(void **unused)
 	} cases[] = {
 		/* Everything wrong at once, less and less of it. */
 		{{40000, 1, {0x1001}, 0x1001, {0x1001}}, UMBRA_EINVAL},
-		{{1, 1, {GIG}, PAGE, {0}}, UMBRA_EINVAL}, /* LOG_DIRTY is not known yet */
-		{{1, 4, {GIG}, PAGE, {0}}, UMBRA_EINVAL},
+		{{1, 8, {GIG}, PAGE, {0}}, UMBRA_EINVAL}, /* unknown */
+		{{1, 4, {GIG}, PAGE, {0}}, UMBRA_EINVAL}, /* no private memory in this VM */
 		{{1, 1u << 31, {GIG}, PAGE, {0}}, UMBRA_EINVAL},
 		{{1, 0, {GIG}, PAGE + 1, {0}}, UMBRA_EINVAL},
 		{{1, 0, {GIG + 8}, PAGE, {0}}, UMBRA_EINVAL},
