@@ -381,11 +381,16 @@ static void clear_leaves(struct edit *edit, struct page *page, umbra_gfn start, 
 
 void table_zap_frames(struct edit *edit, umbra_gfn start, uint64_t pages)
 {
+	/* Leaves first: clearing them moves no page. */
+	for (struct page *page = edit->mmu->pages.oldest; page; page = page->next)
+		clear_leaves(edit, page, start, pages);
+	table_zap_mirrors(edit, start, pages);
+}
+
+void table_zap_mirrors(struct edit *edit, umbra_gfn start, uint64_t pages)
+{
 	struct page *page, *next;
 
-	/* Leaves first: clearing them moves no page. */
-	for (page = edit->mmu->pages.oldest; page; page = page->next)
-		clear_leaves(edit, page, start, pages);
 	/* Zapping a mirror may take direct pages along, but no other mirror. */
 	for (page = edit->mmu->pages.oldest; page && !is_mirror(page); page = page->next)
 		;

@@ -93,5 +93,7 @@ void table_zap_all(struct edit *edit);
 bool table_zap_obsolete(struct edit *edit, unsigned most);
 /** table_zap_frames - leaves that map, and mirrors of, [start, start + pages): all go. */
 void table_zap_frames(struct edit *edit, umbra_gfn start, uint64_t pages);
+/** table_zap_mirrors - the mirrors only. */
+void table_zap_mirrors(struct edit *edit, umbra_gfn start, uint64_t pages);
 
 #endif

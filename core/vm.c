@@ -315,9 +315,10 @@ static void zap_for(struct umbra_vm *vm, const struct slots_plan *plan)
 	}
 	if (plan->old)
 		table_zap_frames(&edit, plan->old->start, plan->old->pages);
-	/* Mirrors of tables where there was no memory are accounted to no slot. */
+	/* Mirrors of tables where there was no memory (R-24) are accounted to no slot. Leaves
+	 * there are none, and MMIO entries are told by their generation. */
 	if (plan->fresh && mmu->mirrors)
-		table_zap_frames(&edit, plan->fresh->start, plan->fresh->pages);
+		table_zap_mirrors(&edit, plan->fresh->start, plan->fresh->pages);
 	tlb_commit(mmu, &edit.tlb);
 	vm_reload(vm);
 }

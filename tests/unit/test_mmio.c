@@ -663,6 +663,39 @@ static void q30_wrap(void **unused)
 	}
 }
 
+/* Attributes step the same generation (M-40). What is private has no MMIO. */
+static void q30_wrap_by_attributes(void **unused)
+{
+	struct umbra_vm_config config = kit_config(UMBRA_PAGING_EPT);
+	const uint64_t span = 1ull << 18;
+	const umbra_gpa device = {DEVICE};
+	struct kit kit;
+
+	(void)unused;
+	config.private_memory = true;
+	for (unsigned wide = 0; wide < 2; wide++) {
+		config.mmio_wide_generation = wide;
+		kit_open(&kit, &config, 1);
+		kit.vm->mmu.slots.generation = span - 2;
+		load(&kit);
+		for (unsigned i = 0; i < 4; i++) {
+			const bool is_private = i % 2 == 0;
+			const uint64_t attributes = is_private ? UMBRA_ATTRIBUTE_PRIVATE : 0;
+
+			assert_verdict(touch(&kit, DEVICE + PAGE, R), "MMIO");
+			assert_int_equal(umbra_vm_set_attributes(kit.vm, device, PAGE, attributes),
+					 UMBRA_OK);
+			load(&kit);
+			assert_int_equal(is_marked(&kit, DEVICE + PAGE), i != 1);
+			assert_verdict(touch(&kit, DEVICE, R),
+				       is_private ? "MEMORY_FAULT" : "MMIO");
+			assert_clean(&kit);
+		}
+		assert_int_equal(kit.vm->mmu.slots.generation, span + 2);
+		kit_close(&kit);
+	}
+}
+
 /* ---- under load ---- */
 
 #define PLACES 4
@@ -858,6 +891,7 @@ int main(void)
 		cmocka_unit_test(o5_over_a_leaf),
 		cmocka_unit_test(i19_findings),
 		cmocka_unit_test(q30_wrap),
+		cmocka_unit_test(q30_wrap_by_attributes),
 		cmocka_unit_test(q30_wrap_under_load),
 		cmocka_unit_test(q30_wrap_on_threads),
 	};
