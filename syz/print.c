@@ -12,6 +12,8 @@
 #include "syz/syz.h"
 
 #define LIST_LIMIT 20
+/* So many zeros at a string's end are printed; more are left to its size. */
+#define ZEROS_SHORT 16
 
 static bool is_text(const struct syz_arg *arg)
 {
@@ -37,27 +39,53 @@ static void print_base64(FILE *to, const uint8_t *data, uint64_t size)
 	}
 }
 
+/* Bytes before the zeros at the end, if those are many. */
+static uint64_t before_zeros(const struct syz_arg *arg)
+{
+	uint64_t size = arg->size;
+
+	while (size && !arg->data[size - 1])
+		size--;
+	return arg->size - size > ZEROS_SHORT ? size : arg->size;
+}
+
+static void print_hex(FILE *to, const uint8_t *data, uint64_t size)
+{
+	static const char digits[] = "0123456789abcdef";
+
+	for (uint64_t i = 0; i < size; i++) {
+		fputc(digits[data[i] >> 4], to);
+		fputc(digits[data[i] & 15], to);
+	}
+}
+
+static void print_text(FILE *to, const uint8_t *data, uint64_t size)
+{
+	for (uint64_t i = 0; i < size; i++) {
+		if (!data[i])
+			fputs("\\x00", to);
+		else
+			fprintf(to, "%s%c", data[i] == '\\' || data[i] == '\'' ? "\\" : "",
+				data[i]);
+	}
+}
+
 static void print_data(FILE *to, const struct syz_arg *arg, uint64_t limit)
 {
-	const bool cut = limit && arg->size > limit;
-	const uint64_t size = cut ? limit : arg->size;
 	const bool text = !arg->image && is_text(arg);
+	const uint64_t all = arg->image ? arg->size : before_zeros(arg);
+	const bool cut = limit && all > limit;
+	const uint64_t size = cut ? limit : all;
 
 	fputc(text ? '\'' : '"', to);
 	if (arg->image)
 		print_base64(to, arg->data, size);
-	for (uint64_t i = 0; i < size && !arg->image; i++) {
-		if (!text)
-			fprintf(to, "%02x", arg->data[i]);
-		else if (!arg->data[i])
-			fputs("\\x00", to);
-		else
-			fprintf(to, "%s%c",
-				arg->data[i] == '\\' || arg->data[i] == '\'' ? "\\" : "",
-				arg->data[i]);
-	}
+	else if (text)
+		print_text(to, arg->data, size);
+	else
+		print_hex(to, arg->data, size);
 	fprintf(to, "%s%c", cut ? "..." : "", text ? '\'' : '"');
-	if (cut)
+	if (size < arg->size)
 		fprintf(to, "/0x%" PRIx64, arg->size);
 }
 
