@@ -252,6 +252,9 @@ static const char *misfit(const struct running *r, const struct args_spec *spec)
 		return "expected --mutate or --replay, not both";
 	if (r->save && !r->mutate_given)
 		return "--save needs --mutate";
+	if (replays_are(spec->rest, spec->rest_count) &&
+	    (r->caching_given || r->audit_given || r->sample_given))
+		return "--caching, --audit and --sample do not go with a program";
 	if (!r->replay && !r->mutate_given)
 		return r->audit > 1 ? "--audit N needs --mutate, expected end or every" : NULL;
 	if (!spec->rest_count || scenarios_are(spec->rest, spec->rest_count) ||

@@ -21,6 +21,9 @@ static inline void dirty_mark(const struct slot *slot, umbra_gfn gfn)
 /** dirty_mark_gfn - the same, the slot to be looked up. In a read-side section. */
 void dirty_mark_gfn(const struct mmu *mmu, umbra_gfn gfn);
 
+/** dirty_manual_ok - is @manual a value of umbra_vm_config.manual_dirty? */
+bool dirty_manual_ok(unsigned manual);
+
 /** dirty_protect_slot - logging of @slot begins: no page of it is writable any more. MMU lock
  * exclusive, like all that follows. */
 void dirty_protect_slot(struct edit *edit, const struct slot *slot);

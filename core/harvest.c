@@ -104,3 +104,21 @@ enum umbra_status umbra_vm_clear_dirty_log(struct umbra_vm *vm, uint32_t id, uin
 	umbra_host_unlock(mmu->host, UMBRA_LOCK_SLOTS, true);
 	return status;
 }
+
+bool dirty_manual_ok(unsigned manual)
+{
+	return manual == 0 || manual == DIRTY_MANUAL ||
+	       manual == (DIRTY_MANUAL | DIRTY_INITIALLY_SET);
+}
+
+enum umbra_status umbra_vm_set_manual_dirty(struct umbra_vm *vm, unsigned manual)
+{
+	struct mmu *mmu = &vm->mmu;
+
+	if (!dirty_manual_ok(manual))
+		return UMBRA_EINVAL;
+	umbra_host_lock(mmu->host, UMBRA_LOCK_SLOTS, true);
+	mmu->manual_dirty = (uint8_t)manual;
+	umbra_host_unlock(mmu->host, UMBRA_LOCK_SLOTS, true);
+	return UMBRA_OK;
+}

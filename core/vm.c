@@ -77,8 +77,7 @@ static enum umbra_status check(const struct umbra_vm_config *config)
 		return UMBRA_EINVAL;
 	if (config->page_limit && config->page_limit < 64)
 		return UMBRA_EINVAL;
-	if (config->manual_dirty == DIRTY_INITIALLY_SET ||
-	    config->manual_dirty > (DIRTY_MANUAL | DIRTY_INITIALLY_SET))
+	if (!dirty_manual_ok(config->manual_dirty))
 		return UMBRA_EINVAL;
 	/* As KVM has it: what is private is a matter of guest-physical addresses. */
 	if (config->private_memory && config->paging == UMBRA_PAGING_SHADOW)

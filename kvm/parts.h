@@ -88,8 +88,6 @@ struct kvm_vm {
 	struct kvm_process *process;
 	unsigned refs;
 	uint64_t type;
-	/** Bits of KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2. */
-	uint64_t manual;
 	struct posix_host *host;
 	struct umbra_vm *umbra;
 	umbra_hva memory_hva;
@@ -133,7 +131,7 @@ int64_t kvm_status(struct kvm_process *process, enum umbra_status status);
 int64_t kvm_copy_in(struct kvm_process *process, uint64_t from, void *to, size_t size);
 int64_t kvm_copy_out(struct kvm_process *process, uint64_t to, const void *from, size_t size);
 
-/* ---- system.c, vm.c, slot.c, vcpu.c, cpuid.c, run.c, prefault.c: the requests ---- */
+/* ---- system.c, vm.c, slot.c, dirty.c, vcpu.c, cpuid.c, run.c, prefault.c: the requests ---- */
 
 int64_t kvm_system_version(struct kvm_process *process, uint64_t arg);
 int64_t kvm_system_mmap_size(struct kvm_process *process, uint64_t arg);
@@ -155,6 +153,9 @@ void kvm_slot_unbind(const struct kvm_guest_memory *memfd);
 /** kvm_slot_uses - does a slot have any of the process's [@address, +@size)? */
 bool kvm_slot_uses(const struct kvm_vm *vm, uint64_t address, uint64_t size);
 const struct kvm_slot *kvm_slot_at(const struct kvm_vm *vm, uint64_t gpa);
+
+int64_t kvm_dirty_get(struct kvm_vm *vm, uint64_t arg);
+int64_t kvm_dirty_clear(struct kvm_vm *vm, uint64_t arg);
 
 int64_t kvm_vcpu_create(struct kvm_vm *vm, uint64_t id);
 void kvm_vcpu_free(struct kvm_vcpu *vcpu);

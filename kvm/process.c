@@ -220,6 +220,8 @@ static int64_t vm_request(struct kvm_vm *vm, uint32_t request, uint64_t arg)
 	case KVM_ENABLE_CAP: return kvm_vm_enable_cap(vm, arg);
 	case KVM_CREATE_GUEST_MEMFD: return kvm_vm_create_memfd(vm, arg);
 	case KVM_SET_MEMORY_ATTRIBUTES: return kvm_vm_set_attributes(vm, arg);
+	case KVM_GET_DIRTY_LOG: return kvm_dirty_get(vm, arg);
+	case KVM_CLEAR_DIRTY_LOG: return kvm_dirty_clear(vm, arg);
 	default: return kvm_refuse(vm->process, ENOTTY, "a VM has no such request");
 	}
 }
@@ -264,6 +266,8 @@ static bool is_known(uint32_t request)
 		KVM_SET_CPUID2,
 		KVM_PRE_FAULT_MEMORY,
 		KVM_SET_MEMORY_ATTRIBUTES,
+		KVM_GET_DIRTY_LOG,
+		KVM_CLEAR_DIRTY_LOG,
 	};
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)

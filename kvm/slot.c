@@ -226,7 +226,8 @@ static enum umbra_status to_library(const struct request *r)
 	struct umbra_slot slot = {
 		.id = r->id,
 		.flags = UMBRA_SLOT_UNMAPPABLE |
-			 (r->is.flags & KVM_MEM_READONLY ? UMBRA_SLOT_READONLY : 0),
+			 (r->is.flags & KVM_MEM_READONLY ? UMBRA_SLOT_READONLY : 0) |
+			 (r->is.flags & KVM_MEM_LOG_DIRTY ? UMBRA_SLOT_LOG_DIRTY : 0),
 		.base = {r->is.gpa},
 		.size = r->is.size,
 		.hva = library_hva(r->vm, r->is.hva, r->is.size),
@@ -271,7 +272,7 @@ static const char *change_of(const struct request *r)
 		return "created";
 	if (r->is.gpa != r->old->gpa)
 		return "moved";
-	return r->is.flags != r->old->flags ? "other flags" : "as it was";
+	return r->is.flags != r->old->flags ? "changed" : "as it was";
 }
 
 static void tell(const struct request *r)
@@ -282,8 +283,11 @@ static void tell(const struct request *r)
 		kvm_tell(r->vm->process, KVM_TOLD_STEP, "slot %" PRIu32 "%s deleted", r->id, space);
 	else
 		kvm_tell(r->vm->process, KVM_TOLD_STEP,
-			 "slot %" PRIu32 "%s %s: gpa 0x%" PRIx64 "+0x%" PRIx64 " at 0x%" PRIx64,
-			 r->id, space, change_of(r), r->is.gpa, r->is.size, r->is.hva);
+			 "slot %" PRIu32 "%s %s: gpa 0x%" PRIx64 "+0x%" PRIx64 " at 0x%" PRIx64
+			 "%s%s",
+			 r->id, space, change_of(r), r->is.gpa, r->is.size, r->is.hva,
+			 r->is.flags & KVM_MEM_READONLY ? ", read-only" : "",
+			 r->is.flags & KVM_MEM_LOG_DIRTY ? ", logged" : "");
 }
 
 /* The reverse map of a shadowed slot and the marks of a logged one have a place a page. */

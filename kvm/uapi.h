@@ -19,12 +19,10 @@ enum {
 	KVM_CHECK_EXTENSION = 0xae03,
 	KVM_GET_VCPU_MMAP_SIZE = 0xae04,
 	KVM_CREATE_VCPU = 0xae41,
-	KVM_SET_TSS_ADDR = 0xae47,
 	KVM_RUN = 0xae80,
 };
 #define KVM_GET_DIRTY_LOG 0x4010ae42u
 #define KVM_SET_USER_MEMORY_REGION 0x4020ae46u
-#define KVM_SET_IDENTITY_MAP_ADDR 0x4008ae48u
 #define KVM_SET_USER_MEMORY_REGION2 0x40a0ae49u
 #define KVM_GET_REGS 0x8090ae81u
 #define KVM_SET_REGS 0x4090ae82u
@@ -48,7 +46,6 @@ enum {
 
 enum kvm_capability {
 	KVM_CAP_USER_MEMORY = 3,
-	KVM_CAP_SET_TSS_ADDR = 4,
 	KVM_CAP_EXT_CPUID = 7,
 	KVM_CAP_NR_VCPUS = 9,
 	KVM_CAP_NR_MEMSLOTS = 10,
@@ -99,10 +96,8 @@ enum { KVM_VM_DEFAULT, KVM_VM_SW_PROTECTED };
 
 enum kvm_exit {
 	KVM_EXIT_UNKNOWN = 0,
-	KVM_EXIT_MMIO = 6,
 	KVM_EXIT_SHUTDOWN = 8,
 	KVM_EXIT_FAIL_ENTRY = 9,
-	KVM_EXIT_INTR = 10,
 	KVM_EXIT_INTERNAL_ERROR = 17,
 	KVM_EXIT_MEMORY_FAULT = 39,
 };
@@ -207,12 +202,6 @@ struct kvm_run_page {
 	uint64_t cr8, apic_base;
 	union {
 		uint64_t hardware_reason; /* FAIL_ENTRY */
-		struct {
-			uint64_t gpa;
-			uint8_t data[8];
-			uint32_t length;
-			uint8_t is_write;
-		} mmio;
 		struct {
 			uint32_t suberror, count;
 			uint64_t data[16];

@@ -227,8 +227,7 @@ int64_t kvm_vm_enable_cap(struct kvm_vm *vm, uint64_t arg)
 	if (cap.args[0] & ~allowed)
 		return kvm_refuse(process, EINVAL,
 				  "0x%" PRIx64 ": bit 0 enables, bit 1 needs bit 0", cap.args[0]);
-	vm->manual = cap.args[0];
-	return 0;
+	return kvm_status(process, umbra_vm_set_manual_dirty(vm->umbra, (uint8_t)cap.args[0]));
 }
 
 /* ---- private memory ---- */

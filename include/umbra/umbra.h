@@ -421,6 +421,11 @@ enum umbra_status umbra_vm_get_dirty_log(struct umbra_vm *vm, uint32_t id, uint6
  */
 enum umbra_status umbra_vm_clear_dirty_log(struct umbra_vm *vm, uint32_t id, uint64_t first_page,
 					   uint64_t page_count, const uint64_t *bitmap);
+/**
+ * umbra_vm_set_manual_dirty - umbra_vm_config.manual_dirty from now on; marks stay. EINVAL: @manual
+ * is none of 0, 1 and 3.
+ */
+enum umbra_status umbra_vm_set_manual_dirty(struct umbra_vm *vm, unsigned manual);
 
 /* ---- private memory ---- */
 

@@ -17,14 +17,12 @@
 #include "kvm/kvm.h"
 #include "kvm/uapi.h"
 
-#define CALLS_ARG (KVM_MEMORY_TEXT + 0xf00000)
+#define CALLS_ARG (KVM_MEMORY_TEXT + 0x80000)
 
 struct calls {
 	const uint8_t *data;
 	size_t size;
 	struct kvm_process *process;
-	/** The result of what must not be reached. */
-	uint64_t count;
 };
 
 static inline uint8_t calls_byte(struct calls *c)
@@ -248,14 +246,14 @@ static inline int64_t calls_one(struct calls *c)
 	}
 }
 
-/** calls_run - a process, a VM of either type and a vCPU, then what @data says. Returns how
- * many findings there were; aborts on a result that no call can have. */
-static inline uint64_t calls_run(const uint8_t *data, size_t size, unsigned limit)
+/** calls_run - a process, a VM of either type and a vCPU, then what @data says, at most @limit
+ * calls; *count is how many there were. Returns how many findings there were; aborts on a
+ * result that no call can have. */
+static inline uint64_t calls_run(const uint8_t *data, size_t size, unsigned limit, unsigned *count)
 {
 	struct calls c = {.data = data, .size = size};
 	const uint8_t pick = calls_byte(&c);
 	const struct kvm_config config = {.vm = calls_config(pick & 15)};
-	unsigned i;
 
 	c.process = kvm_process_new(&config);
 	if (!c.process)
@@ -263,7 +261,7 @@ static inline uint64_t calls_run(const uint8_t *data, size_t size, unsigned limi
 	kvm_open(c.process); /* 3 */
 	kvm_ioctl(c.process, 3, KVM_CREATE_VM, pick >> 7); /* 4 */
 	kvm_ioctl(c.process, 4, KVM_CREATE_VCPU, 0); /* 5 */
-	for (i = 0; c.size && i < limit; i++) {
+	for (*count = 0; c.size && *count < limit; ++*count) {
 		const int64_t result = calls_one(&c);
 
 		if (result < 0 && result != KVM_UNKNOWN && !strcmp(kvm_strerror(result), "E?"))

@@ -28,6 +28,7 @@ static void random_calls(void **state)
 	for (uint64_t run = 0; run < runs; run++) {
 		uint64_t seed = (first + run) * 0x9e3779b97f4a7c15 | 1;
 		uint8_t data[1024];
+		unsigned count;
 
 		for (size_t i = 0; i < sizeof(data); i++) {
 			data[i] = (uint8_t)(next(&seed) >> 32);
@@ -35,7 +36,7 @@ static void random_calls(void **state)
 			if (next(&seed) >> 40 & 7)
 				data[i] &= 0x7f;
 		}
-		if (calls_run(data, sizeof(data), 64))
+		if (calls_run(data, sizeof(data), 64, &count))
 			fail_msg("a finding in run %" PRIu64 ": UMBRA_TEST_SEED=%" PRIu64, run,
 				 first + run);
 	}

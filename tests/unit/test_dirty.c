@@ -239,6 +239,36 @@ static void m22_manual(void **unused)
 	kit_close(&kit);
 }
 
+/* M-22: KVM_ENABLE_CAP comes when it comes; marks that there are stay. */
+static void m22_set_later(void **unused)
+{
+	uint64_t bitmap[WORDS];
+	struct kit kit;
+
+	(void)unused;
+	open_manual(&kit, UMBRA_PAGING_EPT, 1, 0);
+	assert_int_equal(umbra_vm_set_manual_dirty(kit.vm, 2), UMBRA_EINVAL);
+	assert_int_equal(umbra_vm_set_manual_dirty(kit.vm, 4), UMBRA_EINVAL);
+	log_dirty(&kit, true);
+	guest_write(&kit, 3 * PAGE);
+	assert_int_equal(umbra_vm_set_manual_dirty(kit.vm, 1), UMBRA_OK);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(get(&kit, bitmap), UMBRA_OK);
+		assert_int_equal(count(bitmap), 1);
+	}
+	assert_int_equal(umbra_vm_set_manual_dirty(kit.vm, 0), UMBRA_OK);
+	assert_int_equal(get(&kit, bitmap), UMBRA_OK);
+	assert_int_equal(count(bitmap), 1);
+	assert_int_equal(get(&kit, bitmap), UMBRA_OK);
+	assert_int_equal(count(bitmap), 0);
+	log_dirty(&kit, false);
+	assert_int_equal(umbra_vm_set_manual_dirty(kit.vm, 3), UMBRA_OK);
+	log_dirty(&kit, true);
+	assert_int_equal(get(&kit, bitmap), UMBRA_OK);
+	assert_int_equal(count(bitmap), PAGES);
+	kit_close(&kit);
+}
+
 /* A-14, M-21. The slot has 130 pages. */
 static void a14_edges(void **unused)
 {
@@ -357,9 +387,13 @@ static void m23_prefault(void **unused)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(m23_marks_are_exact), cmocka_unit_test(g37_guest_tables),
-		cmocka_unit_test(m20_taking_protects), cmocka_unit_test(m22_manual),
-		cmocka_unit_test(a14_edges),           cmocka_unit_test(m8_slots),
+		cmocka_unit_test(m23_marks_are_exact),
+		cmocka_unit_test(g37_guest_tables),
+		cmocka_unit_test(m20_taking_protects),
+		cmocka_unit_test(m22_manual),
+		cmocka_unit_test(m22_set_later),
+		cmocka_unit_test(a14_edges),
+		cmocka_unit_test(m8_slots),
 		cmocka_unit_test(m23_prefault),
 	};
 
