@@ -176,6 +176,33 @@ static void assert_fault(enum emulate_end end, unsigned vector, bool has_code)
 	assert_int_equal(fault.code, 0);
 }
 
+struct writer {
+	uint8_t bytes[8];
+	unsigned count;
+};
+
+/* Every kind of instruction that writes, at [rdi]. */
+static const struct writer writers[] = {
+	{{0x48, 0x89, 0x07}, 3},
+	{{0x48, 0xc7, 0x07, 1, 2, 3, 4}, 7},
+	{{0x48, 0x01, 0x07}, 3},
+	{{0xf0, 0x48, 0x01, 0x07}, 4},
+	{{0x48, 0x87, 0x07}, 3},
+	{{0x48, 0x0f, 0xb1, 0x0f}, 4},
+	{{0xf0, 0x0f, 0xb1, 0x0f}, 4},
+	{{0x0f, 0xc7, 0x0f}, 3},
+	{{0x48, 0x0f, 0xc7, 0x0f}, 4},
+	{{0x48, 0x0f, 0xc1, 0x07}, 4},
+	{{0x0f, 0xba, 0x2f, 3}, 4},
+	{{0xf7, 0x17}, 2},
+	{{0xff, 0x07}, 2},
+	{{0x48, 0xab}, 2},
+	{{0x48, 0xa5}, 2},
+	{{0xf3, 0x48, 0xab}, 3},
+	{{0x0f, 0xc3, 0x07}, 3},
+};
+#define WRITERS (sizeof(writers) / sizeof(writers[0]))
+
 /* ---- modes ---- */
 
 static void a_32_bit_guest_writes_its_tables(void **state)
@@ -203,6 +230,20 @@ static void a_32_bit_guest_writes_its_tables(void **state)
 	cpu.gpr[INSN_RDI] |= 0xffull << 32;
 	assert_int_equal(STEP(0x87, 0x1f), EMULATE_DONE);
 	assert_int_equal(cpu.gpr[INSN_RBX], 0xaaaaaaaa);
+}
+
+static void modes_are_of_cs_and_efer(void **state)
+{
+	(void)state;
+	start(INSN_64);
+	assert_int_equal(emulate_mode(&cpu), INSN_64);
+	cpu.segment[INSN_CS].attributes = EMULATE_SEGMENT_DB; /* compatibility mode */
+	assert_int_equal(emulate_mode(&cpu), INSN_32);
+	cpu.segment[INSN_CS].attributes = 0;
+	assert_int_equal(emulate_mode(&cpu), INSN_16);
+	cpu.efer = UMBRA_EFER_LME; /* not active: L means nothing */
+	cpu.segment[INSN_CS].attributes = EMULATE_SEGMENT_DB | EMULATE_SEGMENT_L;
+	assert_int_equal(emulate_mode(&cpu), INSN_32);
 }
 
 static void a_16_bit_guest_has_16_bit_offsets(void **state)
@@ -248,9 +289,14 @@ static void linear_addresses_wrap_at_4g(void **state)
 	cpu.gpr[INSN_RDI] = BASE + 0x2000;
 	assert_int_equal(STEP(0x89, 0x07), EMULATE_DONE);
 	assert_int_equal(ram.log[ram.count - 1].linear, BASE + 0x1000);
+	/* Up to the last byte below 4G, which is not there, but asked for. */
+	cpu.gpr[INSN_RDI] = 0xffc;
+	assert_int_equal(STEP(0x89, 0x07), EMULATE_CANNOT);
+	assert_int_equal(ram.log[1].linear, 0xfffffffc);
 	cpu.gpr[INSN_RDI] = 0xffe;
 	remember();
 	assert_int_equal(STEP(0x89, 0x07), EMULATE_CANNOT); /* both ends of it at once */
+	assert_int_equal(ram.count, 1);
 	assert_unchanged();
 	/* A flat segment's last bytes and beyond. */
 	cpu.segment[INSN_DS].base = 0;
@@ -292,6 +338,11 @@ static void segments_have_rights_and_limits(void **state)
 	ds->limit = 0xfff;
 	ds->attributes &= ~EMULATE_SEGMENT_DB;
 	assert_fault(STEP(0x89, 0x07), 13, true);
+	ds->base = BASE;
+	cpu.gpr[INSN_RDI] = 0xfffc;
+	assert_int_equal(STEP(0x89, 0x07), EMULATE_CANNOT); /* past the RAM, but in the segment */
+	cpu.gpr[INSN_RDI] = 0xfffd;
+	assert_fault(STEP(0x89, 0x07), 13, true);
 	/* None of it in 64-bit code. */
 	start(INSN_64);
 	ds->attributes = EMULATE_SEGMENT_UNUSABLE;
@@ -309,6 +360,11 @@ static void addresses_are_canonical(void **state)
 	assert_fault(STEP(0x48, 0x89, 0x07), 13, true);
 	assert_fault(STEP(0x48, 0x89, 0x45, 0x00), 12, true); /* [rbp], its second half */
 	assert_unchanged();
+	for (size_t i = 0; i < WRITERS; i++) {
+		assert_fault(step(writers[i].bytes, writers[i].count), 13, true);
+		assert_unchanged();
+		assert_int_equal(ram.log[ram.count - 1].access & UMBRA_ACCESS_WRITE, 0);
+	}
 	/* With five levels it is an address like any other. */
 	cpu.cr4 = UMBRA_CR4_LA57;
 	assert_int_equal(STEP(0x48, 0x89, 0x07), EMULATE_CANNOT);
@@ -370,36 +426,11 @@ static void rip_is_as_wide_as_the_mode(void **state)
 
 /* ---- memory that refuses ---- */
 
-struct refused {
-	uint8_t bytes[8];
-	unsigned count;
-};
-
-/* Every kind of writer: a #PF of a write, and nothing has happened. */
+/* A #PF of a write, and nothing has happened. */
 static void a_write_fault_comes_first(void **state)
 {
-	static const struct refused writers[] = {
-		{{0x48, 0x89, 0x07}, 3},
-		{{0x48, 0xc7, 0x07, 1, 2, 3, 4}, 7},
-		{{0x48, 0x01, 0x07}, 3},
-		{{0xf0, 0x48, 0x01, 0x07}, 4},
-		{{0x48, 0x87, 0x07}, 3},
-		{{0x48, 0x0f, 0xb1, 0x0f}, 4},
-		{{0xf0, 0x0f, 0xb1, 0x0f}, 4},
-		{{0x0f, 0xc7, 0x0f}, 3},
-		{{0x48, 0x0f, 0xc7, 0x0f}, 4},
-		{{0x48, 0x0f, 0xc1, 0x07}, 4},
-		{{0x0f, 0xba, 0x2f, 3}, 4},
-		{{0xf7, 0x17}, 2},
-		{{0xff, 0x07}, 2},
-		{{0x48, 0xab}, 2},
-		{{0x48, 0xa5}, 2},
-		{{0xf3, 0x48, 0xab}, 3},
-		{{0x0f, 0xc3, 0x07}, 3},
-	};
-
 	(void)state;
-	for (size_t i = 0; i < sizeof(writers) / sizeof(writers[0]); i++) {
+	for (size_t i = 0; i < WRITERS; i++) {
 		start(INSN_64);
 		cpu.cpl = 3;
 		cpu.rflags |= RFLAGS_AC;
@@ -482,6 +513,14 @@ static void lock_begins_anew_when_it_loses(void **state)
 	assert_int_equal(STEP(0xf0, 0x48, 0x0f, 0xc1, 0x07), EMULATE_DONE); /* lock xadd */
 	assert_int_equal(peek(BASE + 0x1000, 8), 0x1103);
 	assert_int_equal(cpu.gpr[INSN_RAX], 0x103);
+	poke(BASE + 0x1000, 0, 8);
+	cpu.gpr[INSN_RAX] = 2; /* what it is after two races */
+	cpu.gpr[INSN_RDX] = 0;
+	cpu.gpr[INSN_RBX] = 0x77;
+	ram.races = 2;
+	assert_int_equal(STEP(0xf0, 0x0f, 0xc7, 0x0f), EMULATE_DONE); /* lock cmpxchg8b */
+	assert_true(cpu.rflags & RFLAGS_ZF);
+	assert_int_equal(peek(BASE + 0x1000, 4), 0x77);
 	/* Without end: the guest gets its turn. */
 	ram.races = 1000;
 	cpu_before = cpu;
@@ -655,6 +694,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_32_bit_guest_writes_its_tables),
+		cmocka_unit_test(modes_are_of_cs_and_efer),
 		cmocka_unit_test(a_16_bit_guest_has_16_bit_offsets),
 		cmocka_unit_test(linear_addresses_wrap_at_4g),
 		cmocka_unit_test(segments_have_rights_and_limits),
