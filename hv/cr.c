@@ -173,6 +173,7 @@ void invlpg_exit(struct vcpu *vcpu)
 	if (!system_decode(vcpu, true, &insn) || insn.opcode != OPCODE_GROUP_7 || insn.mod == 3)
 		report_stop(vcpu, "cannot read the INVLPG that exited");
 	umbra_vcpu_invlpg(vcpu->mmu, (umbra_gva){insn.address});
-	vcpu->port.reload = true;
+	system_forget(vcpu, insn.address);
+	vcpu->port.flush = true;
 	vcpu_skip(vcpu, insn.length);
 }

@@ -61,6 +61,19 @@ static void act(struct vcpu *vcpu, const struct umbra_resolution *what)
 	}
 }
 
+/*
+ * A 4K page has been mapped for the guest: map the others of its block too, which costs less
+ * each than an exit. All memory of the guest is there, so nothing is wasted but entries.
+ */
+static void fault_around(struct vcpu *vcpu)
+{
+	uint64_t block = (uint64_t)vcpu->options->around << UMBRA_PAGE_SHIFT;
+	umbra_gpa gpa = {vcpu->vmcb->exit_info_2 & ~(block - 1)};
+
+	while (block && !umbra_vcpu_prefault(vcpu->mmu, &gpa, &block))
+		;
+}
+
 void fault_exit(struct vcpu *vcpu)
 {
 	struct umbra_exit exit;
@@ -74,9 +87,11 @@ void fault_exit(struct vcpu *vcpu)
 			    (unsigned long long)vcpu->vmcb->exit_info_2,
 			    (unsigned long long)vcpu->vmcb->exit_info_1, umbra_strstatus(status));
 	act(vcpu, &what);
-	/* PAE tables: their PDPTEs are read at entry. */
-	if (vcpu->options->shadow)
-		vcpu->port.reload = true;
+	/* No load: entering reads the PDPTEs of PAE tables anew, and the library kicks if the
+	 * root has changed. */
+	if (!vcpu->options->shadow && what.verdict == UMBRA_RESUME && what.level == 1 &&
+	    vcpu->options->around > 1)
+		fault_around(vcpu);
 }
 
 void fault_prefault(struct vcpu *vcpu)

@@ -48,10 +48,11 @@ struct setup_header {
 	uint16_t extended_load_flags;
 	uint32_t command_line_size;
 } __attribute__((packed));
-static_assert(offsetof(struct setup_header, magic) == 0x202 - SETUP_HEADER, "boot.rst");
-static_assert(offsetof(struct setup_header, code32_start) == 0x214 - SETUP_HEADER, "boot.rst");
-static_assert(offsetof(struct setup_header, command_line) == 0x228 - SETUP_HEADER, "boot.rst");
-static_assert(offsetof(struct setup_header, command_line_size) == 0x238 - SETUP_HEADER, "boot.rst");
+_Static_assert(offsetof(struct setup_header, magic) == 0x202 - SETUP_HEADER, "boot.rst");
+_Static_assert(offsetof(struct setup_header, code32_start) == 0x214 - SETUP_HEADER, "boot.rst");
+_Static_assert(offsetof(struct setup_header, command_line) == 0x228 - SETUP_HEADER, "boot.rst");
+_Static_assert(offsetof(struct setup_header, command_line_size) == 0x238 - SETUP_HEADER,
+	       "boot.rst");
 
 #define HDRS 0x53726448u
 #define BOOT_FLAG 0xaa55u
@@ -72,7 +73,7 @@ struct parameters {
 	struct map_entry map[MAP_MAX];
 	uint8_t rest[4096 - 0x2d0 - MAP_MAX * sizeof(struct map_entry)];
 } __attribute__((packed));
-static_assert(sizeof(struct parameters) == 4096, "the zero page is a page");
+_Static_assert(sizeof(struct parameters) == 4096, "the zero page is a page");
 
 static _Noreturn void bad(const struct guest *guest, const char *what)
 {

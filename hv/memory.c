@@ -62,11 +62,6 @@ bool memory_choose(struct memory *memory, uint64_t size, uint64_t floor)
 	return found;
 }
 
-bool memory_is_own(const struct memory *memory, uint64_t start, uint64_t end)
-{
-	return start < memory->own_end && memory->own_start < end;
-}
-
 uint64_t memory_run(const struct memory *memory, uint64_t start)
 {
 	for (unsigned i = 0; i < memory->region_count; i++) {

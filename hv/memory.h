@@ -48,7 +48,10 @@ bool memory_choose(struct memory *memory, uint64_t size, uint64_t floor);
 /** memory_limit - forget RAM at and above @end. */
 void memory_limit(struct memory *memory, uint64_t end);
 /** memory_is_own - does [start, end) touch the hypervisor's block? */
-bool memory_is_own(const struct memory *memory, uint64_t start, uint64_t end);
+static inline bool memory_is_own(const struct memory *memory, uint64_t start, uint64_t end)
+{
+	return start < memory->own_end && memory->own_start < end;
+}
 /** memory_run - how much RAM of the guest's begins at @start; 0: none. */
 uint64_t memory_run(const struct memory *memory, uint64_t start);
 /** memory_is_ram - is all of [start, end) RAM that the guest may have? */

@@ -31,7 +31,7 @@ struct elf_header {
 struct elf_program {
 	uint32_t type, offset, virtual, physical, file_size, memory_size, flags, align;
 };
-static_assert(sizeof(struct elf_header) == 52 && sizeof(struct elf_program) == 32, "ELF32");
+_Static_assert(sizeof(struct elf_header) == 52 && sizeof(struct elf_program) == 32, "ELF32");
 #define ELF_LOAD 1u
 #define ELF_386 3u
 

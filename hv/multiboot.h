@@ -6,7 +6,6 @@
 #ifndef HV_MULTIBOOT_H
 #define HV_MULTIBOOT_H
 
-#include <assert.h>
 #include <stdint.h>
 
 #define MULTIBOOT_HEADER_MAGIC 0x1badb002u
@@ -36,7 +35,7 @@ struct multiboot_info {
 	uint32_t config_table;
 	uint32_t loader_name;
 };
-static_assert(sizeof(struct multiboot_info) == 68, "Multiboot 3.3");
+_Static_assert(sizeof(struct multiboot_info) == 68, "Multiboot 3.3");
 
 struct multiboot_module {
 	uint32_t start, end;

@@ -7,6 +7,7 @@
 #include "hv/text.h"
 
 #define WORD_MAX 80
+#define AROUND 32
 
 /* Index of @value among @count @names; @count when it is none of them. */
 static unsigned one_of(const char *value, const char *const *names, unsigned count)
@@ -39,6 +40,16 @@ static bool take_page(struct options *options, const char *value)
 
 	options->page_level = (uint8_t)(which + 1);
 	return which < 3;
+}
+
+static bool take_around(struct options *options, const char *value)
+{
+	uint64_t pages;
+
+	if (!text_number(value, &pages) || !pages || pages > 512 || pages & (pages - 1))
+		return false;
+	options->around = (unsigned)pages;
+	return true;
 }
 
 static bool take_flag(bool *flag, const char *value)
@@ -75,10 +86,14 @@ static const struct {
 	const char *name, *values;
 	bool (*take)(struct options *options, const char *value);
 } known[] = {
-	{"mmu", "tdp or shadow", take_mmu},        {"mem", "a size such as 64M", take_memory},
-	{"page", "4k, 2m or 1g", take_page},       {"prefault", "0 or 1", take_prefault},
-	{"stats", "0 or 1", take_stats},           {"audit", "off or end", take_audit},
-	{"hypercalls", "0 or 1", take_hypercalls},
+	{"mmu", "tdp or shadow", take_mmu},
+	{"mem", "a size such as 64M", take_memory},
+	{"page", "4k, 2m or 1g", take_page},
+	{"around", "a power of 2, 1 to 512", take_around},
+	{"prefault", "0 or 1", take_prefault},
+	{"stats", "0 or 1", take_stats},
+	{"audit", "off or end", take_audit},
+	{"hypercalls", "0 or 1", take_hypercalls}, /* see hypercall.h */
 };
 
 static void take_word(struct options *options, char *word)
@@ -98,8 +113,8 @@ static void take_word(struct options *options, char *word)
 			     known[i].values);
 	}
 	console_stop(CONSOLE_CANNOT_START,
-		     "unknown option '%s'; there are mmu, mem, page, prefault, stats, audit, "
-		     "hypercalls",
+		     "unknown option '%s'; there are mmu, mem, page, around, prefault, stats, "
+		     "audit, hypercalls",
 		     word);
 }
 
@@ -108,7 +123,7 @@ void options_parse(struct options *options, const char *line)
 	char word[WORD_MAX];
 	bool first = true;
 
-	*options = (struct options){.page_level = 3};
+	*options = (struct options){.page_level = 3, .around = AROUND};
 	while (*line) {
 		unsigned length = 0;
 

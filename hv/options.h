@@ -15,6 +15,8 @@ struct options {
 	uint64_t memory;
 	/** page=: largest page of the tables: 1 (4k), 2 (2m), 3 (1g). */
 	uint8_t page_level;
+	/** around=: 4K pages, a power of 2, to map at once where one was touched (tdp). */
+	unsigned around;
 	/** prefault=1: map all RAM before the guest starts (tdp). */
 	bool prefault;
 	/** stats=1, audit=end: what to tell when the guest has ended. */

@@ -57,6 +57,7 @@ static const uint8_t *code_page(struct vcpu *vcpu, uint64_t linear)
 	if (memory_is_own(vcpu->memory, where.gpa.v, where.gpa.v + 4096) || where.gpa.v >> 32)
 		return NULL;
 	vcpu->code_linear = linear;
+	vcpu->code_shift = where.page_shift ? where.page_shift : UMBRA_PAGE_SHIFT;
 	vcpu->code_cr3 = vcpu->vmcb->cr3;
 	vcpu->code = paging_pointer(where.gpa.v);
 	return vcpu->code;
@@ -71,20 +72,38 @@ static uint64_t linear_rip(const struct vcpu *vcpu)
 	return linear;
 }
 
-/* Up to 15 bytes at RIP; returns how many there are. */
-static unsigned fetch(struct vcpu *vcpu, uint8_t *bytes)
+/*
+ * Up to 15 bytes at RIP, in @buffer where they cross a page; returns where they are, *@count
+ * how many. With shadow paging the page remembered serves, as a TLB's entry would: what
+ * flushes that drops it (system_forget).
+ */
+static const uint8_t *fetch(struct vcpu *vcpu, uint8_t *buffer, unsigned *count)
 {
 	uint64_t linear = linear_rip(vcpu);
-	const uint8_t *page = code_page(vcpu, linear);
-	unsigned count = 0;
+	unsigned offset = linear & PAGE_MASK;
+	const uint8_t *page = vcpu->code;
 
-	while (page && count < LENGTH_MAX) {
-		bytes[count] = page[(linear + count) & PAGE_MASK];
-		count++;
-		if (!((linear + count) & PAGE_MASK) && count < LENGTH_MAX)
-			page = code_page(vcpu, linear + count);
+	if (!page || !vcpu->options->shadow || vcpu->code_linear != linear - offset ||
+	    vcpu->code_cr3 != vcpu->vmcb->cr3)
+		page = code_page(vcpu, linear);
+	*count = LENGTH_MAX;
+	if (page && offset <= PAGE_MASK + 1 - LENGTH_MAX)
+		return page + offset;
+	for (*count = 0; page && *count < LENGTH_MAX; ++*count) {
+		if (*count && !((linear + *count) & PAGE_MASK))
+			page = code_page(vcpu, linear + *count);
+		if (page)
+			buffer[*count] = page[(linear + *count) & PAGE_MASK];
 	}
-	return count;
+	if (!page && *count)
+		--*count;
+	return buffer;
+}
+
+void system_forget(struct vcpu *vcpu, uint64_t linear)
+{
+	if (!((linear ^ vcpu->code_linear) >> vcpu->code_shift))
+		vcpu->code = NULL;
 }
 
 /* ---- decoding ---- */
@@ -228,16 +247,15 @@ static uint64_t take_address(struct vcpu *vcpu, struct decode *d, unsigned mod, 
 
 bool system_decode(struct vcpu *vcpu, bool has_modrm, struct system_insn *insn)
 {
-	uint8_t bytes[LENGTH_MAX];
+	uint8_t buffer[LENGTH_MAX];
 	struct decode d = {
-		.bytes = bytes,
 		.segment = -1,
 		.bits_64 = vcpu_is_64(vcpu),
 		.bits_32 = vcpu->vmcb->cs.attributes & VMCB_CS_DEFAULT_32,
 	};
 
 	*insn = (struct system_insn){0};
-	d.count = fetch(vcpu, bytes);
+	d.bytes = fetch(vcpu, buffer, &d.count);
 	take_prefixes(&d);
 	if (next(&d) != 0x0f)
 		return false;

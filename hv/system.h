@@ -22,5 +22,8 @@ struct system_insn {
 bool system_decode(struct vcpu *vcpu, bool has_modrm, struct system_insn *insn);
 /** system_length - of the instruction 0F @opcode at RIP, which has no operand bytes. */
 unsigned system_length(struct vcpu *vcpu, uint8_t opcode);
+/** system_forget - the guest flushes @linear: the page of instructions remembered may have
+ * moved. */
+void system_forget(struct vcpu *vcpu, uint64_t linear);
 
 #endif

@@ -50,6 +50,7 @@ struct vcpu {
 	/** Where the page of instructions at @code_linear in the tables at @code_cr3 is. */
 	uint64_t code_linear, code_cr3;
 	const uint8_t *code;
+	uint8_t code_shift; /* log2 of the guest's page that it is in */
 	uint64_t exits[VCPU_EXITS_COUNT], emulated, unprotected;
 	uint64_t started; /* TSC */
 };

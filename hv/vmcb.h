@@ -6,7 +6,6 @@
 #ifndef HV_VMCB_H
 #define HV_VMCB_H
 
-#include <assert.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -63,18 +62,18 @@ struct vmcb {
 	uint8_t reserved_670[0x1000 - 0x670];
 } __attribute__((packed, aligned(4096)));
 
-static_assert(offsetof(struct vmcb, iopm) == 0x40, "APM 2 table B-1");
-static_assert(offsetof(struct vmcb, asid) == 0x58, "APM 2 table B-1");
-static_assert(offsetof(struct vmcb, exit_code) == 0x70, "APM 2 table B-1");
-static_assert(offsetof(struct vmcb, nested_paging) == 0x90, "APM 2 table B-1");
-static_assert(offsetof(struct vmcb, event) == 0xa8, "APM 2 table B-1");
-static_assert(offsetof(struct vmcb, next_rip) == 0xc8, "APM 2 table B-1");
-static_assert(offsetof(struct vmcb, cpl) == 0x4cb, "APM 2 table B-2");
-static_assert(offsetof(struct vmcb, efer) == 0x4d0, "APM 2 table B-2");
-static_assert(offsetof(struct vmcb, rip) == 0x578, "APM 2 table B-2");
-static_assert(offsetof(struct vmcb, rax) == 0x5f8, "APM 2 table B-2");
-static_assert(offsetof(struct vmcb, pat) == 0x668, "APM 2 table B-2");
-static_assert(sizeof(struct vmcb) == 4096, "a page");
+_Static_assert(offsetof(struct vmcb, iopm) == 0x40, "APM 2 table B-1");
+_Static_assert(offsetof(struct vmcb, asid) == 0x58, "APM 2 table B-1");
+_Static_assert(offsetof(struct vmcb, exit_code) == 0x70, "APM 2 table B-1");
+_Static_assert(offsetof(struct vmcb, nested_paging) == 0x90, "APM 2 table B-1");
+_Static_assert(offsetof(struct vmcb, event) == 0xa8, "APM 2 table B-1");
+_Static_assert(offsetof(struct vmcb, next_rip) == 0xc8, "APM 2 table B-1");
+_Static_assert(offsetof(struct vmcb, cpl) == 0x4cb, "APM 2 table B-2");
+_Static_assert(offsetof(struct vmcb, efer) == 0x4d0, "APM 2 table B-2");
+_Static_assert(offsetof(struct vmcb, rip) == 0x578, "APM 2 table B-2");
+_Static_assert(offsetof(struct vmcb, rax) == 0x5f8, "APM 2 table B-2");
+_Static_assert(offsetof(struct vmcb, pat) == 0x668, "APM 2 table B-2");
+_Static_assert(sizeof(struct vmcb) == 4096, "a page");
 
 /** enum vmcb_intercept - bit number in the three words of intercepts[]. */
 enum vmcb_intercept {
