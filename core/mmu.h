@@ -41,6 +41,8 @@ struct mmu {
 	bool no_prefetch;
 	/** Walks of L2's tables are writes to L1's EPT, always. */
 	bool kvm_nested_walks;
+	/** Guests may have fewer physical address bits than the host, and see it (G-23). */
+	bool allow_narrow;
 	/** DIRTY_*: how the dirty log is harvested. */
 	uint8_t manual_dirty;
 	/** Pages may be private. */

@@ -13,6 +13,7 @@
 #include "core/dirty.h"
 #include "core/fault.h"
 #include "core/mem.h"
+#include "core/narrow.h"
 #include "core/nested.h"
 #include "core/shadow.h"
 #include "core/sync.h"
@@ -370,6 +371,7 @@ enum umbra_status umbra_vcpu_load(struct umbra_vcpu *vcpu, struct umbra_root *ro
 		vcpu->flush_l2 = vcpu->flush_l1 = true;
 	root->nested = l2;
 	root->readonly_tables = vcpu_is_nested(vcpu) && vcpu->state.readonly_tables;
+	root->intercept_pf = narrow_guest(vcpu);
 	root->flush = *flush;
 	*flush = set->flush = false;
 	return UMBRA_OK;
@@ -412,6 +414,13 @@ static bool is_reserved(const struct umbra_event *event)
 	case UMBRA_EVENT_NPF: return event->code & UMBRA_PF_RSVD;
 	default: return false;
 	}
+}
+
+unsigned vcpu_access_of(const struct umbra_exit *exit)
+{
+	if (exit->event.kind == UMBRA_EVENT_PF || exit->event.kind == UMBRA_EVENT_NPF)
+		return access_of_code(exit);
+	return access_of_qualification(exit->event.code);
 }
 
 /* Inputs of the fault from the exit; false: no such exit with this VM's paging. */
@@ -491,6 +500,8 @@ enum umbra_status umbra_vcpu_fault(struct umbra_vcpu *vcpu, const struct umbra_e
 	fault.is_private = false;
 	fault.event = (struct umbra_event){.kind = UMBRA_EVENT_NONE};
 	fault.space = vcpu_mirrored(vcpu);
+	if (narrow_guest(vcpu) && narrow_take(vcpu, exit, resolution))
+		return UMBRA_OK;
 	if (!take_exit(vcpu, exit, &fault))
 		return UMBRA_EINVAL;
 	status = rootset_refresh(mmu, &vcpu->reserve, set, fault.space);

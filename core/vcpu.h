@@ -71,6 +71,8 @@ void vcpu_renew_window(struct umbra_vcpu *vcpu);
 bool vcpu_is_canonical(const struct umbra_regs *regs, uint64_t gva);
 /** vcpu_regs_legal - H-10..H-14, as far as translation depends on it. */
 bool vcpu_regs_legal(const struct umbra_cpu *cpu, const struct umbra_regs *regs);
+/** vcpu_access_of - the access that @exit is about. */
+unsigned vcpu_access_of(const struct umbra_exit *exit);
 /**
  * vcpu_take_pdptes - the PDPTE registers of @regs, from memory if @load. EINVAL: reserved
  * bits in them; EFAULT: they lie outside memory. OK where there are no such registers.

@@ -77,6 +77,9 @@ static enum umbra_status check(const struct umbra_vm_config *config)
 		return UMBRA_EINVAL;
 	if (config->page_limit && config->page_limit < 64)
 		return UMBRA_EINVAL;
+	/* Its error code would be wrong (narrow.c). */
+	if (config->allow_smaller_maxphyaddr && config->paging == UMBRA_PAGING_NPT)
+		return UMBRA_EOPNOTSUPP;
 	if (!dirty_manual_ok(config->manual_dirty))
 		return UMBRA_EINVAL;
 	/* As KVM has it: what is private is a matter of guest-physical addresses. */
@@ -138,6 +141,7 @@ static void mmu_set_up(struct mmu *mmu, const struct umbra_vm_config *config)
 	mmu->reach = config->paging == UMBRA_PAGING_SHADOW ? ~0ull : roles_reach(config->levels);
 	mmu->private_memory = config->private_memory;
 	mmu->manual_dirty = config->manual_dirty;
+	mmu->allow_narrow = config->allow_smaller_maxphyaddr;
 	mmu->bug_truncate_gpa = config->bug_truncate_gpa;
 	entry_bind(&mmu->kind, &entries);
 	if (config->no_mmio_caching)

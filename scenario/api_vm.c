@@ -92,6 +92,8 @@ static void configure(lua_State *lua, struct world_config *c)
 	c->l1tf_cache_bits = (uint8_t)api_number(lua, 1, "l1tf_cache_bits", c->l1tf_cache_bits);
 	c->skew = api_bool(lua, 1, "skew", c->skew);
 	c->page_limit = (uint32_t)api_number(lua, 1, "limit", c->page_limit);
+	c->allow_smaller_maxphyaddr =
+		api_bool(lua, 1, "smaller_maxphyaddr", c->allow_smaller_maxphyaddr);
 	c->manual_dirty = (uint8_t)api_number(lua, 1, "manual_dirty", c->manual_dirty);
 	c->private_memory = api_bool(lua, 1, "private", c->private_memory);
 	if (word(lua, "bug", bugs, 0))
@@ -100,12 +102,27 @@ static void configure(lua_State *lua, struct world_config *c)
 
 int api_new_vm(lua_State *lua)
 {
-	static const char *const keys[] = {
-		"paging",          "vendor",       "levels",       "maxphyaddr",
-		"without",         "page",         "layout",       "caching",
-		"zap_all",         "exec_by_mode", "prefetch",     "skew",
-		"limit",           "bug",          "mmio_caching", "mmio_wide_generation",
-		"l1tf_cache_bits", "private",      "manual_dirty", NULL};
+	static const char *const keys[] = {"paging",
+					   "vendor",
+					   "levels",
+					   "maxphyaddr",
+					   "without",
+					   "page",
+					   "layout",
+					   "caching",
+					   "zap_all",
+					   "exec_by_mode",
+					   "prefetch",
+					   "skew",
+					   "limit",
+					   "bug",
+					   "mmio_caching",
+					   "mmio_wide_generation",
+					   "l1tf_cache_bits",
+					   "private",
+					   "smaller_maxphyaddr",
+					   "manual_dirty",
+					   NULL};
 	static const char *const names[] = {"shadow paging", "EPT", "NPT"};
 	struct run *run = api_begin(lua, NULL);
 	struct world_config config;

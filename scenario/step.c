@@ -272,6 +272,10 @@ static void emulate(struct world_cpu *cpu, const struct world_access *access,
 
 static bool own_exception(const struct world_cpu *cpu, const struct umbra_event *event)
 {
+	const bool missing_rights = (event->code & (UMBRA_PF_P | UMBRA_PF_RSVD)) == UMBRA_PF_P;
+
+	if (event->kind == UMBRA_EVENT_PF && cpu->root.intercept_pf && missing_rights)
+		return false;
 	return event->kind == UMBRA_EVENT_GP || event->kind == UMBRA_EVENT_SS ||
 	       (event->kind == UMBRA_EVENT_PF && world_is_tdp(cpu->world));
 }

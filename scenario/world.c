@@ -166,6 +166,7 @@ static bool open_vm(struct world *world, char *error, size_t error_size)
 		.bug_truncate_gpa = c->bug_truncate_gpa,
 		.private_memory = c->private_memory,
 		.manual_dirty = c->manual_dirty,
+		.allow_smaller_maxphyaddr = c->allow_smaller_maxphyaddr,
 		.trace = true,
 	};
 	const struct posix_calls calls = {

@@ -37,7 +37,7 @@ struct world_config {
 	bool no_mmio_caching, mmio_wide_generation;
 	uint8_t l1tf_cache_bits;
 	uint32_t page_limit;
-	bool bug_truncate_gpa, private_memory;
+	bool bug_truncate_gpa, private_memory, allow_smaller_maxphyaddr;
 	uint8_t manual_dirty;
 	/** Of the hardware. */
 	enum model_caching caching;

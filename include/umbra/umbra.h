@@ -98,6 +98,11 @@ struct umbra_vm_config {
 	/** Guest pages may be private: slots with memory of their own for them, and
 	 * umbra_vm_set_attributes(). Not with shadow paging (EOPNOTSUPP). */
 	bool private_memory;
+	/** Let a vCPU's MAXPHYADDR be less than the host's and its guest see it (G-23). EPT: see
+	 * umbra_root.intercept_pf; accesses beyond it come out as EMULATE. There is to be no slot
+	 * up there. Shadow paging needs nothing of this; NPT cannot do it (EOPNOTSUPP). Without it
+	 * such a vCPU can be made all the same, and hardware checks by its own width. */
+	bool allow_smaller_maxphyaddr;
 	/** The dirty log (M-22). 0: umbra_vm_get_dirty_log() takes the marks. 1: it does not,
 	 * umbra_vm_clear_dirty_log() does. 3: that, and all pages are marked when logging begins. */
 	uint8_t manual_dirty;
@@ -206,6 +211,9 @@ struct umbra_root {
 	struct umbra_regs host;
 	/** EPT: MBEC (secondary control 22); NPT: GMET and ROGPT (VMCB 090h bits 3 and 6). */
 	bool exec_by_mode, readonly_tables;
+	/** EPT: intercept #PF with P=1 and RSVD=0 (mask and match of the exception bitmap) and hand
+	 * them to umbra_vcpu_fault(), which corrects the code (allow_smaller_maxphyaddr). */
+	bool intercept_pf;
 	/** For L2: to be entered under another VPID or ASID than L1 (N-13, N-14). */
 	bool nested;
 	/** Flush this vCPU's guest translations before entering. */
@@ -221,7 +229,7 @@ enum umbra_status umbra_vcpu_load(struct umbra_vcpu *vcpu, struct umbra_root *ro
 
 /** struct umbra_exit - a fault that the hardware reported. */
 struct umbra_exit {
-	/** PF (shadow), EPT_VIOLATION, EPT_MISCONFIG (EPT), NPF (NPT). */
+	/** PF (shadow, or root.intercept_pf), EPT_VIOLATION, EPT_MISCONFIG (EPT), NPF (NPT). */
 	struct umbra_event event;
 	/** CPL and RFLAGS.AC at the time (implicit accesses, SMAP). */
 	uint8_t cpl;
