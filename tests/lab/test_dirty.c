@@ -141,13 +141,13 @@ static void migrate(const struct test_setup *setup, enum builtin_mode mode, unsi
 	if (program_run(t.lab, t.builtin, &program))
 		fail_msg("%s: a difference", where);
 	begin(&m, t.lab, manual);
-	for (unsigned round = 0; round < scaled(12); round++) {
+	for (unsigned round = 0; round < 4 + scaled(8); round++) {
 		program.seed = seed + 1000 * round;
 		if (program_run(t.lab, t.builtin, &program))
 			fail_msg("%s, round %u: a difference", where, round);
 		harvest(&m);
 		/* Logging ends and begins anew: all is to be copied. */
-		for (unsigned i = 0; i < m.count && round == 10; i++) {
+		for (unsigned i = 0; i < m.count && round == 2; i++) {
 			if (!copied(&m, i))
 				continue;
 			set_logging(&m, i, false);
@@ -221,7 +221,7 @@ static void nested(void **state)
 		lab_on_difference(lab, test_show, &shown);
 		l1_run(lab, l1, 50);
 		begin(&m, lab, 0);
-		for (unsigned round = 0; round < scaled(12); round++) {
+		for (unsigned round = 0; round < 4 + scaled(8); round++) {
 			l1_run(lab, l1, 20);
 			harvest(&m);
 		}

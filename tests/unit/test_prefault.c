@@ -371,6 +371,25 @@ static void s45_tracked(void **unused)
 	kit_close(&kit);
 }
 
+/* Entries that say that there was no memory make way for memory. */
+static void q30_over_mmio(void **unused)
+{
+	struct umbra_vm_config config = kit_config(UMBRA_PAGING_EPT);
+	struct kit kit;
+
+	(void)unused;
+	kit_open(&kit, &config, 1);
+	for (uint64_t i = 1; i < 256; i += 50)
+		assert_int_equal(touch(&kit, BYTES + i * PAGE, R).verdict, UMBRA_MMIO);
+	assert_true(entry_is_mmio(&kit.vm->mmu.kind, look(&kit, BYTES + PAGE).entry));
+	assert_int_equal(kit_slot(&kit, 1, BYTES, MEG, kit.hva.v, 0), UMBRA_OK);
+	EXPECT(BYTES, MEG, UMBRA_OK, 256);
+	for (uint64_t i = 0; i < 256; i++)
+		assert_true(look(&kit, BYTES + i * PAGE).leaf);
+	assert_int_equal(kit_stats(&kit).pages_4k, 256);
+	kit_close(&kit);
+}
+
 /* ---- in parallel ---- */
 
 struct racer {
@@ -430,7 +449,7 @@ int main(void)
 		cmocka_unit_test(f33_unmappable),  cmocka_unit_test(f40_host_answers),
 		cmocka_unit_test(o7_slot_changes), cmocka_unit_test(failing_hooks),
 		cmocka_unit_test(t31_changed_pfn), cmocka_unit_test(s45_tracked),
-		cmocka_unit_test(t20_two_at_once),
+		cmocka_unit_test(q30_over_mmio),   cmocka_unit_test(t20_two_at_once),
 	};
 
 	return cmocka_run_group_tests_name("prefault", tests, NULL, NULL);
