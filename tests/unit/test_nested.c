@@ -204,6 +204,68 @@ static void r30_roots_of_every_shape(void **state)
 	assert_int_equal(shapes, 2 + 3 + 4 + 3);
 }
 
+/* What hardware reports when it meets an MMIO entry. */
+static struct umbra_resolution meet(struct nest *nest, uint64_t ngpa)
+{
+	struct umbra_exit exit = tdp_exit(&nest->kit, ngpa, UMBRA_ACCESS_READ);
+	struct umbra_resolution what;
+
+	if (kinds[nest->kind].ept)
+		exit.event.kind = UMBRA_EVENT_EPT_MISCONFIG;
+	else
+		exit.event.code |= UMBRA_PF_P | UMBRA_PF_RSVD;
+	assert_int_equal(umbra_vcpu_fault(nest->kit.vcpu, &exit, &what), UMBRA_OK);
+	return what;
+}
+
+/* L1 lets L2 at a device, in every format: the entry names L1's frame. When it is old, NPT's
+ * fault says what is wanted, EPT's does not: the entry goes, and a violation tells (Q-25). */
+static void q29_mmio_of_every_shape(void **state)
+{
+	const uint64_t device = 0xe0000000, at = NGPA + 3 * 4096;
+
+	(void)state;
+	for (enum kind kind = 0; kind < KINDS; kind++) {
+		for (unsigned levels = 3; levels <= 5; levels++) {
+			const struct entry_kind *entries;
+			struct umbra_root root;
+			struct nest nest;
+
+			if (!LEGAL(kind, levels))
+				continue;
+			nest_open(&nest, kind, levels);
+			entries = &nest.kit.vm->mmu.kind;
+			put(&nest, entry_at(&nest, 1, at), device | leaf_bits(&nest, R_ | W_ | X_));
+			enter(&nest);
+			load(&nest, &root);
+			assert_int_equal(touch(&nest.kit, at, UMBRA_ACCESS_READ).verdict,
+					 UMBRA_MMIO);
+			assert_true(entry_is_mmio(entries, look_nested(&nest, at).entry));
+			assert_int_equal(meet(&nest, at + 5).gpa.v, device + 5);
+			assert_int_equal(kit_stats(&nest.kit).pf_taken, 1);
+			assert_false(nest.kit.vcpu->mmio.valid);
+			assert_clean(&nest.kit);
+			assert_int_equal(
+				kit_slot(&nest.kit, 1, 0xd0000000, 4096, nest.kit.hva.v, 0),
+				UMBRA_OK);
+			load(&nest, &root);
+			assert_int_equal(meet(&nest, at).verdict,
+					 kinds[kind].ept ? UMBRA_RETRY : UMBRA_MMIO);
+			assert_int_equal(entry_is_mmio(entries, look_nested(&nest, at).entry),
+					 !kinds[kind].ept);
+			assert_int_equal(touch(&nest.kit, at, UMBRA_ACCESS_READ).verdict,
+					 UMBRA_MMIO);
+			assert_int_equal(meet(&nest, at).verdict, UMBRA_MMIO);
+			/* L1 takes it away, by a write that is emulated. */
+			write64(&nest.kit, entry_at(&nest, 1, at) & ~7ull, 0);
+			assert_false(entry_is_mmio(entries, look_nested(&nest, at).entry));
+			assert_int_equal(meet(&nest, at).verdict, UMBRA_RETRY);
+			assert_clean(&nest.kit);
+			kit_close(&nest.kit);
+		}
+	}
+}
+
 /* The root's gfn with another format of L1 is another root, whatever it is promoted to
  * (R-32), and each is found again. */
 static void r32_same_gfn_other_format(void **state)
@@ -975,6 +1037,7 @@ int main(void)
 		cmocka_unit_test(n11_vmfunc_and_log),
 		cmocka_unit_test(n11_vmfunc),
 		cmocka_unit_test(e8_tables_of_l2_in_read_only_pages),
+		cmocka_unit_test(q29_mmio_of_every_shape),
 		cmocka_unit_test(errors_change_nothing),
 		cmocka_unit_test(invalidations_check_operands),
 	};
