@@ -22,6 +22,7 @@
 #define PAGING_A BIT(5)
 #define PAGING_D BIT(6)
 #define PAGING_PS BIT(7)
+#define PAGING_G BIT(8)
 #define PAGING_XD BIT(63)
 
 #define EPT_RWX BITS(2, 0)
@@ -159,6 +160,7 @@ const struct format format_32 = {
 	.name = "32-bit", .family = FORMAT_PAGING, .top = 2, .entry_bytes = 4,
 	.input_bits = 32,
 	.output_bits = 40,		/* PSE-40: SDM 3A 4.3, APM 2 5.2.2 */
+	.global = PAGING_G,		/* H-25 */
 	.read_bit = 0, .write_bit = 1, .user_bit = 2,
 	.exec_bit = 64, .key_bit = 64,	/* neither */
 	.root_address = BITS(31, 12),	/* SDM 3A table 4-3 */
@@ -168,6 +170,7 @@ const struct format format_32 = {
 const struct format format_pae = {
 	.name = "PAE", .family = FORMAT_PAGING, .top = 3, .entry_bytes = 8,
 	.input_bits = 32, .output_bits = 52,
+	.global = PAGING_G,		/* H-25 */
 	.read_bit = 0, .write_bit = 1, .user_bit = 2,
 	.exec_bit = 63, .exec_inverted = true, .exec_when = MODE_NX,
 	.key_bit = 64,
@@ -180,6 +183,7 @@ const struct format format_pae = {
 const struct format format_4 = {
 	.name = "4-level", .family = FORMAT_PAGING, .top = 4, .entry_bytes = 8,
 	.input_bits = 48, .output_bits = 52,
+	.global = PAGING_G,		/* H-25 */
 	.read_bit = 0, .write_bit = 1, .user_bit = 2,
 	.exec_bit = 63, .exec_inverted = true, .exec_when = MODE_NX,
 	.key_bit = 59,			/* SDM 3A 4.6.2 */
@@ -191,6 +195,7 @@ const struct format format_4 = {
 const struct format format_5 = {
 	.name = "5-level", .family = FORMAT_PAGING, .top = 5, .entry_bytes = 8,
 	.input_bits = 57, .output_bits = 52,
+	.global = PAGING_G,		/* H-25 */
 	.read_bit = 0, .write_bit = 1, .user_bit = 2,
 	.exec_bit = 63, .exec_inverted = true, .exec_when = MODE_NX,
 	.key_bit = 59,

@@ -119,6 +119,8 @@ struct format {
 	uint32_t ad_when;
 	/** Lowest bit of the protection key in leaves; 64 = none. */
 	uint8_t key_bit;
+	/** Of a leaf: good under every PCID. 0: there is no such bit. */
+	uint64_t global;
 	/** Address bits from MAXPHYADDR up to here are reserved (0: none). */
 	uint8_t address_last;
 	/** PAE: the root's four entries may be registers. */

@@ -10,6 +10,7 @@
 #include "core/rootset.h"
 #include "core/mmu.h"
 #include "core/sync.h"
+#include "core/table.h"
 
 void rootset_forget_previous(struct mmu *mmu, struct rootset *set)
 {
@@ -166,23 +167,70 @@ void rootset_sync(struct mmu *mmu, struct rootset *set, const struct mode *mode)
 	}
 }
 
-void rootset_sync_address(struct mmu *mmu, struct rootset *set, const struct mode *mode,
-			  uint64_t address)
+/* The leaf or MMIO entry below @root that translates @address. False: there is none. */
+static bool find_leaf(struct mmu *mmu, struct page *root, uint64_t address, struct table_at *at)
 {
+	at->page = root;
+	for (;;) {
+		uint64_t entry;
+
+		at->index = page_index(at->page, address >> UMBRA_PAGE_SHIFT);
+		entry = table_read(mmu, *at);
+		if (!entry_is_present(&mmu->kind, entry))
+			return entry_is_mmio(&mmu->kind, entry);
+		if (entry_is_leaf(&mmu->kind, entry, at->page->role.level))
+			return true;
+		at->page = page_of(mmu, entry_table(&mmu->kind, entry));
+	}
+}
+
+/* May the guest have it for all PCIDs? Parts of a large page do not say. */
+static bool may_be_global(struct mmu *mmu, struct table_at at)
+{
+	const struct format *format = roles_format(at.page->role);
+
+	return at.page->role.direct || (format && table_word(mmu, at) & format->global);
+}
+
+/*
+ * A CPU walks from the root in use only. What it forgets of an address it cannot cache
+ * again for another root before that comes back: what is kept below that is to be true
+ * then, not now. Under EPT each root's translations are its own (H-107).
+ */
+static void forget_address(struct edit *edit, struct page *kept, uint64_t address, bool same_tag)
+{
+	struct table_at at;
+
+	if (find_leaf(edit->mmu, kept, address, &at) && (same_tag || may_be_global(edit->mmu, at)))
+		table_clear(edit, at);
+}
+
+void rootset_sync_address(struct mmu *mmu, struct rootset *set, const struct mode *mode,
+			  struct rootset_address what)
+{
+	const bool ept = mode && mode->format->family == FORMAT_EPT;
+	const uint64_t address = what.address;
 	struct edit edit = {.mmu = mmu};
 	bool unsync = set->root && set->root->unsync_below;
 
 	for (unsigned i = 0; i < ROOTSET_PREVIOUS; i++)
-		unsync |= set->previous[i] && set->previous[i]->unsync_below;
+		unsync |= set->previous[i] &&
+			  (set->previous_epoch[i] || set->previous[i]->unsync_below);
 	if (!unsync)
 		return;
 	umbra_host_read_begin(mmu->host);
 	umbra_host_lock(mmu->host, UMBRA_LOCK_MMU, true);
 	if (set->root)
 		sync_address(&edit, mode, set->root, address);
-	for (unsigned i = 0; i < ROOTSET_PREVIOUS; i++)
-		if (set->previous[i])
-			sync_address(&edit, mode, set->previous[i], address);
+	for (unsigned i = 0; i < ROOTSET_PREVIOUS; i++) {
+		struct page *kept = set->previous[i];
+
+		if (!kept)
+			continue;
+		sync_address(&edit, mode, kept, address);
+		if (set->previous_epoch[i] && !ept && !page_is_obsolete(mmu, kept))
+			forget_address(&edit, kept, address, set->previous_tag[i] == what.tag);
+	}
 	tlb_commit(mmu, &edit.tlb);
 	umbra_host_unlock(mmu->host, UMBRA_LOCK_MMU, true);
 	umbra_host_read_end(mmu->host);

@@ -58,9 +58,16 @@ enum umbra_status rootset_refresh(struct mmu *mmu, struct reserve *reserve, stru
 				  const struct space *space);
 /** rootset_sync - bring the tables below the root up to date, a batch a time (S-25). */
 void rootset_sync(struct mmu *mmu, struct rootset *set, const struct mode *mode);
-/** rootset_sync_address - the same for what translates @address below every root. */
+/** struct rootset_address - an address of which nothing is cached any more under @tag, nor
+ * under any where the guest has it global. */
+struct rootset_address {
+	uint64_t address;
+	uint32_t tag;
+};
+/** rootset_sync_address - the same for what translates @what: below the root now, below
+ * roots that are kept when they come back. */
 void rootset_sync_address(struct mmu *mmu, struct rootset *set, const struct mode *mode,
-			  uint64_t address);
+			  struct rootset_address what);
 /** rootset_forget_previous - a global flush reaches what other roots have cached too. */
 void rootset_forget_previous(struct mmu *mmu, struct rootset *set);
 /** rootset_clear - let go of all. */

@@ -225,10 +225,11 @@ static bool sync_entry(struct edit *edit, const struct mode *mode, struct table_
 	unsigned bytes = roles_entry_bytes(at.page->role);
 	uint64_t old = table_read(mmu, at), new;
 
-	if (entry_is_mmio(&mmu->kind, old))
+	if (!entry_is_present(&mmu->kind, old)) {
+		if (!entry_is_mmio(&mmu->kind, old))
+			return false;
 		return sync_mmio(edit, mode, at, guest_entry(table, at.index, bytes), old);
-	if (!entry_is_present(&mmu->kind, old))
-		return false;
+	}
 	for (;;) {
 		uint64_t guest = guest_entry(table, at.index, bytes);
 

@@ -457,10 +457,11 @@ static bool take_exit(struct umbra_vcpu *vcpu, const struct umbra_exit *exit, st
 /* A guest's own fault ends what was cached for its address (H-112, H-123). */
 static void sync_faulting(struct umbra_vcpu *vcpu, uint64_t address)
 {
-	const struct space *space = vcpu_mirrored(vcpu);
+	struct rootset *set = vcpu_roots(vcpu);
 
 	vcpu->mmio.valid = false;
-	rootset_sync_address(&vcpu->vm->mmu, vcpu_roots(vcpu), space->mode, address);
+	rootset_sync_address(&vcpu->vm->mmu, set, vcpu_mirrored(vcpu)->mode,
+			     (struct rootset_address){address, set->tag});
 }
 
 static enum umbra_status look_into(struct umbra_vcpu *vcpu, struct fault *fault)
@@ -543,10 +544,9 @@ bool vcpu_is_canonical(const struct umbra_regs *regs, uint64_t gva)
 	return (uint64_t)((int64_t)(gva << unused) >> unused) == gva;
 }
 
-void umbra_vcpu_invlpg(struct umbra_vcpu *vcpu, umbra_gva gva)
+/* The guest invalidates @gva under @pcid, and where it is global. Shadow paging. */
+static void invalidate(struct umbra_vcpu *vcpu, umbra_gva gva, uint16_t pcid)
 {
-	if (vcpu->vm->mmu.paging != UMBRA_PAGING_SHADOW)
-		return;
 	mmu_count(&vcpu->vm->mmu.stats.invlpg, 1);
 	vcpu->own.flush = true;
 	if (vcpu->guest->regs.efer & UMBRA_EFER_LMA) {
@@ -555,8 +555,16 @@ void umbra_vcpu_invlpg(struct umbra_vcpu *vcpu, umbra_gva gva)
 	} else {
 		gva.v &= 0xffffffff;
 	}
+	vcpu->mmio.valid = false;
 	/* Global pages of any PCID go too, so every root that is kept counts (S-28). */
-	sync_faulting(vcpu, gva.v);
+	rootset_sync_address(&vcpu->vm->mmu, &vcpu->own, vcpu->guest->space.mode,
+			     (struct rootset_address){gva.v, pcid});
+}
+
+void umbra_vcpu_invlpg(struct umbra_vcpu *vcpu, umbra_gva gva)
+{
+	if (vcpu->vm->mmu.paging == UMBRA_PAGING_SHADOW)
+		invalidate(vcpu, gva, pcid_of(&vcpu->guest->regs));
 }
 
 enum umbra_status umbra_vcpu_invpcid(struct umbra_vcpu *vcpu, unsigned type, uint64_t pcid,
@@ -573,7 +581,7 @@ enum umbra_status umbra_vcpu_invpcid(struct umbra_vcpu *vcpu, unsigned type, uin
 	if (vcpu->vm->mmu.paging != UMBRA_PAGING_SHADOW)
 		return UMBRA_OK;
 	if (type == 0) {
-		umbra_vcpu_invlpg(vcpu, gva);
+		invalidate(vcpu, gva, (uint16_t)pcid);
 		return UMBRA_OK;
 	}
 	vcpu->own.flush = true;

@@ -55,13 +55,13 @@ static int attempt_svm(void)
 		const char *name;
 		uint8_t bytes[3];
 	} instructions[] = {
-		{"VMRUN", {0x0f, 0x01, 0xd8}},	{"VMMCALL", {0x0f, 0x01, 0xd9}},
+		{"VMRUN", {0x0f, 0x01, 0xd8}},  {"VMMCALL", {0x0f, 0x01, 0xd9}},
 		{"VMLOAD", {0x0f, 0x01, 0xda}}, {"VMSAVE", {0x0f, 0x01, 0xdb}},
-		{"STGI", {0x0f, 0x01, 0xdc}},	{"CLGI", {0x0f, 0x01, 0xdd}},
+		{"STGI", {0x0f, 0x01, 0xdc}},   {"CLGI", {0x0f, 0x01, 0xdd}},
 		{"SKINIT", {0x0f, 0x01, 0xde}}, {"INVLPGA", {0x0f, 0x01, 0xdf}},
 	};
-	static const uint8_t enable[] = {0xb9, 0x80, 0,	   0,	 0xc0, 0x0f, 0x32, 0x0d,
-					 0,    0x10, 0,	   0,	 0x0f, 0x30};
+	static const uint8_t enable[] = {0xb9, 0x80, 0,    0, 0xc0, 0x0f, 0x32,
+					 0x0d, 0,    0x10, 0, 0,    0x0f, 0x30};
 
 	guest_print("EFER.SVME: vector %u\n", execute(enable, sizeof(enable)));
 	for (unsigned i = 0; i < sizeof(instructions) / sizeof(instructions[0]); i++) {
@@ -311,11 +311,11 @@ static const struct {
 	const char *name;
 	int (*attempt)(void);
 } attempts[] = {
-	{"svm", attempt_svm},	      {"msrs", attempt_msrs},	  {"a20", attempt_a20},
-	{"triple", attempt_triple},   {"devices", attempt_devices}, {"read", attempt_read},
-	{"write", attempt_write},     {"execute", attempt_execute}, {"4k", attempt_4k},
-	{"2m", attempt_2m},	      {"1g", attempt_1g},	  {"tables", attempt_tables},
-	{"cr3", attempt_cr3},	      {"stale", attempt_stale},	  {"reserved", attempt_reserved},
+	{"svm", attempt_svm},       {"msrs", attempt_msrs},       {"a20", attempt_a20},
+	{"triple", attempt_triple}, {"devices", attempt_devices}, {"read", attempt_read},
+	{"write", attempt_write},   {"execute", attempt_execute}, {"4k", attempt_4k},
+	{"2m", attempt_2m},         {"1g", attempt_1g},           {"tables", attempt_tables},
+	{"cr3", attempt_cr3},       {"stale", attempt_stale},     {"reserved", attempt_reserved},
 	{"la57", attempt_la57},
 };
 

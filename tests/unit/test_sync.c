@@ -748,6 +748,33 @@ static void s28_previous_roots(void **unused)
 	}
 }
 
+/* What INVPCID forgets of another PCID's address cannot be cached again before that PCID is
+ * back: a change of the entry after it is seen then, without another flush (H-112). */
+static void h112_changed_after_invpcid(void **unused)
+{
+	const uint64_t at = PT + GVA / PAGE * 8;
+	struct kit kit;
+
+	(void)unused;
+	for (unsigned pcid = 1; pcid <= 3; pcid++) {
+		for (unsigned global = 0; global < 2; global++) {
+			const uint64_t g = global << 8;
+
+			open_pcid(&kit);
+			put64(&kit, at, GVA | g | 0x67);
+			resume(&kit, GVA, W);
+			guest_write(&kit, at + 8, 41 * PAGE | 0x67); /* unsync */
+			mov_cr3(&kit, PML4_B | 2);
+			umbra_vcpu_invpcid(kit.vcpu, 0, pcid, (umbra_gva){GVA});
+			guest_write(&kit, at, 40 * PAGE | g | 0x67);
+			mov_cr3(&kit, PML4 | 1 | KEEP);
+			assert_int_equal(frame_at(&kit, GVA),
+					 pcid == 1 || global ? 0 : frame_of(GVA));
+			kit_close(&kit);
+		}
+	}
+}
+
 static void s28_invlpg_elsewhere(void **unused)
 {
 	struct umbra_vm_config config = kit_config(UMBRA_PAGING_SHADOW);
@@ -1736,6 +1763,7 @@ int main(void)
 		cmocka_unit_test(s29_many_ways),
 		cmocka_unit_test(other_formats),
 		cmocka_unit_test(s28_previous_roots),
+		cmocka_unit_test(h112_changed_after_invpcid),
 		cmocka_unit_test(s28_invlpg_elsewhere),
 		cmocka_unit_test(h112_injected_fault),
 		cmocka_unit_test(invpcid),
