@@ -30,8 +30,8 @@ demo:
 	$(UMBRA) run
 	$(UMBRA) matrix --quick
 
-## make check    set up, build with gcc and clang, run all tests and checks, then the
-##               tests again under ASan and UBSan; the last line counts them
+## make check    set up, build with gcc, run all tests and checks, then the tests again
+##               as clang builds them, under ASan and UBSan; the last line counts them
 check:
 	@tools/setup build check
 	@tools/run-tests $(BUILD)

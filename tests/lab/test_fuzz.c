@@ -140,8 +140,8 @@ static void fail_each(void **state)
 
 	(void)state;
 	fail_each_of(0, false, full ? 1 : small ? 17 : 3);
-	fail_each_of(6, true, full ? 1 : small ? 61 : 13);
-	fail_each_of(7, true, full ? 1 : small ? 61 : 13);
+	fail_each_of(6, true, full ? 1 : small ? 31 : 13);
+	fail_each_of(7, true, full ? 1 : small ? 31 : 13);
 }
 
 int main(void)
