@@ -44,7 +44,7 @@ static void init_intercepts(struct vcpu *vcpu)
 	static const uint8_t always[] = {
 		VMCB_INVD,  VMCB_INVLPGA, VMCB_IOIO,    VMCB_MSR,    VMCB_SHUTDOWN,
 		VMCB_CPUID, VMCB_VMRUN,   VMCB_VMMCALL, VMCB_VMLOAD, VMCB_VMSAVE,
-		VMCB_STGI,  VMCB_CLGI,    VMCB_SKINIT,
+		VMCB_STGI,  VMCB_CLGI,    VMCB_SKINIT,  VMCB_INIT,
 	};
 	struct vmcb *v = vcpu->vmcb;
 
@@ -147,6 +147,8 @@ static void dispatch_other(struct vcpu *vcpu, uint32_t code)
 	count(vcpu, VCPU_EXITS_OTHER);
 	switch (code) {
 	case VMCB_EXIT_SHUTDOWN: report_stop(vcpu, "the guest shut down (triple fault)");
+	/* Let through, it would start the firmware with SVM off and everything in reach. */
+	case VMCB_EXIT_INIT: report_stop(vcpu, "the guest sent itself an INIT");
 	case VMCB_EXIT_TASK_SWITCH: report_stop(vcpu, "task switch: not with mmu=shadow");
 	case VMCB_EXIT_INVD:
 		/* Not INVD: the hypervisor's own lines may be dirty. */

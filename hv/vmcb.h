@@ -77,6 +77,7 @@ _Static_assert(sizeof(struct vmcb) == 4096, "a page");
 
 /** enum vmcb_intercept - bit number in the three words of intercepts[]. */
 enum vmcb_intercept {
+	VMCB_INIT = 3,
 	VMCB_INVD = 22,
 	VMCB_INVLPG = 25,
 	VMCB_INVLPGA = 26,
@@ -112,6 +113,7 @@ enum vmcb_exit {
 	VMCB_EXIT_CR_READ = 0x00, /* + number of the register */
 	VMCB_EXIT_CR_WRITE = 0x10,
 	VMCB_EXIT_EXCEPTION = 0x40, /* + vector */
+	VMCB_EXIT_INIT = 0x63,
 	VMCB_EXIT_CPUID = 0x72,
 	VMCB_EXIT_INVD = 0x76,
 	VMCB_EXIT_INVLPG = 0x79,

@@ -23,6 +23,10 @@
 #define MSR_EFER 0xc0000080u
 #define CODE 0x800000u /* where instructions are written to */
 #define ALIAS 0x40000000u
+#define APIC_ICR 0xfee00300u
+#define ICR_INIT (5u << 8)
+#define ICR_ASSERT (1u << 14)
+#define ICR_SELF (1u << 18)
 
 static uint32_t own = 0x6e00000;
 static uint64_t table[6][512] __attribute__((aligned(4096)));
@@ -132,6 +136,15 @@ static int attempt_triple(void)
 
 	__asm__ volatile("lidt %0; ud2" : : "m"(none));
 	return 2;
+}
+
+/* An INIT to itself, by the local APIC: the CPU would begin again, without SVM. */
+static int attempt_init(void)
+{
+	*(volatile uint32_t *)APIC_ICR = ICR_SELF | ICR_ASSERT | ICR_INIT;
+	guest_cpuid(0, 0);
+	guest_print("still here\n");
+	return 1;
 }
 
 /* Many places where no memory is: each makes a slot, old ones are given up. */
@@ -316,7 +329,7 @@ static const struct {
 	{"write", attempt_write},   {"execute", attempt_execute}, {"4k", attempt_4k},
 	{"2m", attempt_2m},         {"1g", attempt_1g},           {"tables", attempt_tables},
 	{"cr3", attempt_cr3},       {"stale", attempt_stale},     {"reserved", attempt_reserved},
-	{"la57", attempt_la57},
+	{"la57", attempt_la57},     {"init", attempt_init},
 };
 
 /* Does @list, words with + between them, begin with @word? */
