@@ -88,11 +88,43 @@ static void not_shadow_stacks(void **unused)
 	kit_close(&kit);
 }
 
+/* 4,096 pages one after the other: an exit for eight, tables as the guest's own. */
+static void exits_and_tables(void **unused)
+{
+	const uint64_t tables = 0x400000, count = 4096;
+	struct umbra_stats before, after;
+	uint64_t faults = 0;
+	struct kit kit;
+
+	(void)unused;
+	open_shadow(&kit, 0);
+	for (uint64_t i = 0; i < count / 512; i++)
+		put64(&kit, PD + 8 * i, (tables + i * PAGE) | 7);
+	for (uint64_t i = 0; i < count; i++)
+		put64(&kit, tables + 8 * i, i * PAGE | 0x67);
+	before = kit_stats(&kit);
+	for (uint64_t i = 0; i < count; i++) {
+		if (look(&kit, i * PAGE).leaf)
+			continue;
+		resume(&kit, i * PAGE, R);
+		faults++;
+	}
+	after = kit_stats(&kit);
+	assert_int_equal(after.pf_taken - before.pf_taken, faults);
+	assert_int_equal(faults, count / 8);
+	assert_int_equal(after.pages_4k, count);
+	assert_int_equal(after.mmu_shadow_pages, 3 + count / 512);
+	/* And a page of words for each table of leaves, the reverse map's. */
+	assert_int_equal(kit.vm->mmu.pages.word_count, count / 512);
+	kit_close(&kit);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(neighbours),
 		cmocka_unit_test(not_shadow_stacks),
+		cmocka_unit_test(exits_and_tables),
 	};
 
 	return cmocka_run_group_tests_name("prefetch", tests, NULL, NULL);
