@@ -3,122 +3,32 @@
  * complete.c - instructions that may not run by themselves, carried out for the guest.
  *
  *	VMCB, registers -> struct emulate_cpu -> emulate_step() -> back
- *	                       linear address -> umbra_vcpu_translate() -> umbra_vm_read, _write
- *
- * umbra_vm_write() is what tells the library that a page table has changed. One CPU: what
- * is to be atomic is.
+ *	                       memory: linear.c, as for any embedder
+ *	                       ports:  io.c, which looks at what goes out
+ *	                       CR0:    cr.c (LMSW)
  */
 #include "hv/complete.h"
-#include "hv/emulate.h"
-#include "hv/text.h"
+#include "hv/linear.h"
+#include "hv/system.h"
 
-#define PAGE 4096u
-
-/* ---- memory by linear address ---- */
-
-/* An access as at most two pieces of guest-physical memory. */
-struct pieces {
-	umbra_gpa gpa[2];
-	unsigned bytes[2];
+/* The context of the calls: linear.c sees the first member. */
+struct work {
+	struct linear linear;
+	struct vcpu *vcpu;
 };
 
-static enum emulate_end fault_of(struct vcpu *vcpu, const struct umbra_event *event,
-				 struct emulate_fault *fault)
+static enum emulate_end in(void *context, uint16_t port, unsigned bytes, uint32_t *value)
 {
-	if (event->kind == UMBRA_EVENT_PF) {
-		*fault = (struct emulate_fault){VECTOR_PF, true, (uint32_t)event->code,
-						event->gva.v};
-		umbra_vcpu_invlpg(vcpu->mmu, event->gva);
-	} else {
-		*fault = (struct emulate_fault){.vector = VECTOR_GP, .has_code = true};
-	}
-	return EMULATE_FAULT;
-}
-
-static enum emulate_end translate(struct vcpu *vcpu, const struct emulate_access *at,
-				  struct pieces *pieces, struct emulate_fault *fault)
-{
-	unsigned rest = PAGE - (unsigned)(at->linear & (PAGE - 1));
-	uint64_t linear = at->linear;
-
-	pieces->bytes[0] = at->count < rest ? at->count : rest;
-	pieces->bytes[1] = at->count - pieces->bytes[0];
-	for (unsigned i = 0; i < 2 && pieces->bytes[i]; i++) {
-		struct umbra_translation where;
-
-		if (umbra_vcpu_translate(vcpu->mmu, (umbra_gva){linear}, at->access, true, &where))
-			return EMULATE_CANNOT;
-		if (where.event.kind != UMBRA_EVENT_NONE)
-			return fault_of(vcpu, &where.event, fault);
-		pieces->gpa[i] = where.gpa;
-		linear += pieces->bytes[i];
-	}
+	(void)context;
+	*value = io_in(port, bytes);
 	return EMULATE_DONE;
 }
 
-static enum emulate_end get(struct vcpu *vcpu, const struct pieces *pieces, uint8_t *bytes)
+static enum emulate_end out(void *context, uint16_t port, unsigned bytes, uint32_t value)
 {
-	for (unsigned i = 0; i < 2 && pieces->bytes[i]; i++) {
-		if (umbra_vm_read(vcpu->vm, pieces->gpa[i], bytes, pieces->bytes[i]))
-			return EMULATE_CANNOT;
-		bytes += pieces->bytes[i];
-	}
+	io_out(((struct work *)context)->vcpu, port, bytes, value);
 	return EMULATE_DONE;
 }
-
-static enum emulate_end put(struct vcpu *vcpu, const struct pieces *pieces, const uint8_t *bytes)
-{
-	/* Both pages or none: the second is only written if it is memory. */
-	for (unsigned i = 0; i < 2 && pieces->bytes[i]; i++)
-		if (!memory_is_ram(vcpu->memory, pieces->gpa[i].v,
-				   pieces->gpa[i].v + pieces->bytes[i]))
-			return EMULATE_CANNOT;
-	for (unsigned i = 0; i < 2 && pieces->bytes[i]; i++) {
-		if (umbra_vm_write(vcpu->vm, pieces->gpa[i], bytes, pieces->bytes[i]))
-			return EMULATE_CANNOT;
-		bytes += pieces->bytes[i];
-	}
-	return EMULATE_DONE;
-}
-
-static enum emulate_end read(void *context, const struct emulate_access *at, void *bytes,
-			     struct emulate_fault *fault)
-{
-	struct pieces pieces;
-	enum emulate_end end = translate(context, at, &pieces, fault);
-
-	return end == EMULATE_DONE ? get(context, &pieces, bytes) : end;
-}
-
-static enum emulate_end write(void *context, const struct emulate_access *at, const void *bytes,
-			      struct emulate_fault *fault)
-{
-	struct pieces pieces;
-	enum emulate_end end = translate(context, at, &pieces, fault);
-
-	return end == EMULATE_DONE ? put(context, &pieces, bytes) : end;
-}
-
-static enum emulate_end exchange(void *context, const struct emulate_access *at,
-				 const void *const bytes[2], struct emulate_fault *fault)
-{
-	uint8_t now[16] = {0};
-	struct pieces pieces;
-	enum emulate_end end = translate(context, at, &pieces, fault);
-
-	if (end == EMULATE_DONE)
-		end = get(context, &pieces, now);
-	if (end != EMULATE_DONE)
-		return end;
-	for (unsigned i = 0; i < at->count; i++)
-		if (now[i] != ((const uint8_t *)bytes[0])[i])
-			return EMULATE_RETRY;
-	return put(context, &pieces, bytes[1]);
-}
-
-static const struct emulate_ops ops = {read, write, exchange};
-
-/* ---- registers ---- */
 
 /* A VMCB has AVL, L, D and G right above P, and an unusable segment without P. */
 static struct emulate_segment segment(const struct vmcb_segment *s)
@@ -166,22 +76,35 @@ static void give(struct vcpu *vcpu, const struct emulate_cpu *cpu)
 		vcpu_skip(vcpu, 0);
 }
 
+static void fault(struct vcpu *vcpu, const struct emulate_fault *what)
+{
+	if (what->vector == VECTOR_PF)
+		vcpu->vmcb->cr2 = what->address;
+	inject_fault(vcpu, what->vector, what->has_code, what->code);
+}
+
 bool complete_instruction(struct vcpu *vcpu)
 {
+	const struct emulate_ops ops = {linear_ops.read, linear_ops.write, linear_ops.exchange, in,
+					out};
+	struct work work = {{.vm = vcpu->vm, .vcpu = vcpu->mmu}, vcpu};
+	struct emulate_fault what;
 	struct emulate_cpu cpu;
-	struct emulate_fault fault;
 
 	/* Not an instruction's doing, but that of an event on its way. */
-	if (vcpu->vmcb->exit_event & VMCB_EVENT_VALID)
+	if (vcpu->vmcb->exit_event & VMCB_EVENT_VALID || !system_tell_regs(vcpu))
 		return false;
 	take(vcpu, &cpu);
-	switch (emulate_step(&cpu, &ops, vcpu, &fault)) {
-	case EMULATE_DONE: give(vcpu, &cpu); return true;
+	switch (emulate_step(&cpu, &ops, &work, &what)) {
+	case EMULATE_DONE:
+		if (cpu.cr0 != cr_regs(vcpu).cr0 && !cr_write_0(vcpu, cpu.cr0))
+			inject_gp(vcpu);
+		else
+			give(vcpu, &cpu);
+		return true;
 	case EMULATE_FAULT:
 		give(vcpu, &cpu);
-		if (fault.vector == VECTOR_PF)
-			vcpu->vmcb->cr2 = fault.address;
-		inject_fault(vcpu, fault.vector, fault.has_code, fault.code);
+		fault(vcpu, &what);
 		return true;
 	case EMULATE_RETRY: return true;
 	default: return false;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * complete.h - instructions whose writes the library wants to see.
+ * complete.h - instructions whose writes the library wants to see, and ones that exit by
+ * themselves and have operands in memory.
  */
 #ifndef HV_COMPLETE_H
 #define HV_COMPLETE_H

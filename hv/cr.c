@@ -8,8 +8,8 @@
  *	EFER        in the VMCB less SVME,         the same
  *	            writes exit (msr.c)
  */
+#include "hv/complete.h"
 #include "hv/system.h"
-#include "hv/vcpu.h"
 
 #define OPCODE_GROUP_7 0x01
 #define OPCODE_CLTS 0x06
@@ -18,7 +18,6 @@
 #define CR0_TS (1ull << 3)
 #define CR0_ET (1ull << 4)
 #define CR0_BITS 0xe005003full
-#define CR0_LMSW 0xfull
 
 struct umbra_regs cr_regs(const struct vcpu *vcpu)
 {
@@ -52,7 +51,7 @@ bool cr_set(struct vcpu *vcpu, const struct umbra_regs *regs)
 }
 
 /* H-12; what the library does not look at itself. */
-static bool write_cr0(struct vcpu *vcpu, uint64_t value)
+bool cr_write_0(struct vcpu *vcpu, uint64_t value)
 {
 	struct umbra_regs regs = cr_regs(vcpu);
 	bool paging = value & UMBRA_CR0_PG, before = regs.cr0 & UMBRA_CR0_PG;
@@ -99,7 +98,7 @@ static bool write_cr3(struct vcpu *vcpu, uint64_t value)
 static bool write(struct vcpu *vcpu, unsigned number, uint64_t value)
 {
 	switch (number) {
-	case 0: return write_cr0(vcpu, value);
+	case 0: return cr_write_0(vcpu, value);
 	case 3: return write_cr3(vcpu, value);
 	default: return write_cr4(vcpu, value);
 	}
@@ -116,25 +115,6 @@ static uint64_t read(const struct vcpu *vcpu, unsigned number)
 	}
 }
 
-/* SMSW and LMSW with a register; with memory they are too rare to be worth it. */
-static bool group_7(struct vcpu *vcpu, const struct system_insn *insn)
-{
-	uint64_t cr0 = cr_regs(vcpu).cr0;
-	uint64_t *reg = vcpu_reg(vcpu, insn->rm);
-
-	if (insn->mod != 3)
-		report_stop(vcpu, "SMSW or LMSW with memory: not supported");
-	if ((insn->reg & 7) == 4) {
-		if (insn->operand_16)
-			*reg = (*reg & ~0xffffull) | (uint16_t)cr0;
-		else
-			*reg = insn->operand_64 ? cr0 : (uint32_t)cr0;
-		return true;
-	}
-	/* LMSW sets PE, but does not clear it. */
-	return write_cr0(vcpu, (cr0 & ~(CR0_LMSW & ~UMBRA_CR0_PE)) | (*reg & CR0_LMSW));
-}
-
 void cr_exit(struct vcpu *vcpu)
 {
 	struct system_insn insn;
@@ -145,9 +125,12 @@ void cr_exit(struct vcpu *vcpu)
 	switch (insn.opcode) {
 	case OPCODE_CLTS:
 		insn.length--; /* it has no ModRM byte */
-		done = write_cr0(vcpu, cr_regs(vcpu).cr0 & ~CR0_TS);
+		done = cr_write_0(vcpu, cr_regs(vcpu).cr0 & ~CR0_TS);
 		break;
-	case OPCODE_GROUP_7: done = group_7(vcpu, &insn); break;
+	case OPCODE_GROUP_7:
+		if (!complete_instruction(vcpu))
+			report_stop(vcpu, "SMSW or LMSW with what is no memory");
+		return;
 	case OPCODE_READ:
 		*vcpu_reg(vcpu, insn.rm) = read(vcpu, insn.reg);
 		done = true;

@@ -33,6 +33,9 @@ enum form {
 	FORM_PAIR, /* CMPXCHG8B m64, CMPXCHG16B m128 */
 	FORM_MOVS,
 	FORM_STOS,
+	FORM_INS,
+	FORM_OUTS,
+	FORM_STATUS, /* SMSW r/m, of two bytes in memory; LMSW r/m16 */
 };
 
 /* Flags of a row. */
@@ -45,13 +48,14 @@ enum form {
 #define NOT_64 (1u << 6) /* #UD in 64-bit code */
 #define MEMORY (1u << 7) /* ModRM.mod = 3 is #UD */
 #define NO_PREFIX (1u << 8) /* #UD with 66, F2, F3; four bytes in 16-bit code, too */
+#define NOT_8 (1u << 9) /* four bytes at most, REX.W or not */
 
 struct row {
 	uint8_t op, form;
 	uint16_t flags;
 };
 
-enum group { GROUP_1, GROUP_3, GROUP_4, GROUP_5, GROUP_8, GROUP_9, GROUP_11, GROUPS };
+enum group { GROUP_1, GROUP_3, GROUP_4, GROUP_5, GROUP_7, GROUP_8, GROUP_9, GROUP_11, GROUPS };
 
 /* What ModRM.reg means (SDM 2D table A-6). */
 #define REFUSED 0xff /* #UD on every CPU; 0 may be another instruction */
@@ -61,6 +65,7 @@ static const uint8_t groups[GROUPS][8] = {
 	[GROUP_3] = {INSN_TEST, INSN_TEST, INSN_NOT, INSN_NEG},
 	[GROUP_4] = {INSN_INC, INSN_DEC, REFUSED, REFUSED, REFUSED, REFUSED, REFUSED, REFUSED},
 	[GROUP_5] = {INSN_INC, INSN_DEC},
+	[GROUP_7] = {0, 0, 0, 0, INSN_SMSW, 0, INSN_LMSW},
 	[GROUP_8] = {REFUSED, REFUSED, REFUSED, REFUSED, INSN_BT, INSN_BTS, INSN_BTR, INSN_BTC},
 	[GROUP_9] = {0, INSN_CMPXCHG8B},
 	[GROUP_11] = {INSN_MOV},
@@ -83,6 +88,10 @@ static const struct row rows[256] = {
 	ARITHMETIC(0x30, INSN_XOR),
 	ARITHMETIC(0x38, INSN_CMP),
 	[0x63] = {INSN_MOVSX, FORM_R_RM, ONLY_64 | FROM_DOUBLE},
+	[0x6c] = {INSN_INS, FORM_INS, BYTE},
+	[0x6d] = {INSN_INS, FORM_INS, NOT_8},
+	[0x6e] = {INSN_OUTS, FORM_OUTS, BYTE},
+	[0x6f] = {INSN_OUTS, FORM_OUTS, NOT_8},
 	[0x80] = {GROUP_1, FORM_RM_IMM, GROUP | BYTE},
 	[0x81] = {GROUP_1, FORM_RM_IMM, GROUP},
 	[0x82] = {GROUP_1, FORM_RM_IMM, GROUP | BYTE | NOT_64},
@@ -115,6 +124,7 @@ static const struct row rows[256] = {
 
 /* After 0Fh: SDM 2D table A-3. */
 static const struct row rows_0f[256] = {
+	[0x01] = {GROUP_7, FORM_STATUS, GROUP},
 	[0xa3] = {INSN_BT, FORM_RM_R, 0},
 	[0xab] = {INSN_BTS, FORM_RM_R, 0},
 	[0xb0] = {INSN_CMPXCHG, FORM_RM_R, BYTE},
@@ -224,7 +234,7 @@ static unsigned operand_size(const struct cursor *cur, const struct row *row)
 	if (row->flags & BYTE)
 		return 1;
 	if (cur->rex & REX_W)
-		return 8;
+		return row->flags & NOT_8 ? 4 : 8;
 	if (row->flags & NO_PREFIX)
 		return 4;
 	return cur->operand_prefix == (cur->mode == INSN_16) ? 4 : 2;
@@ -351,6 +361,14 @@ static void take_string(const struct cursor *cur, struct insn *insn, unsigned si
 	insn->from = insn->to;
 }
 
+static void take_status(struct cursor *cur, struct insn *insn, unsigned size)
+{
+	if (insn->op == INSN_LMSW)
+		insn->from = take_rm(cur, insn, 2);
+	else
+		insn->to = take_rm(cur, insn, cur->modrm >> 6 == 3 ? size : 2);
+}
+
 static void take_operands(struct cursor *cur, const struct row *row, struct insn *insn)
 {
 	const unsigned size = operand_size(cur, row);
@@ -395,12 +413,22 @@ static void take_operands(struct cursor *cur, const struct row *row, struct insn
 		take_string(cur, insn, size);
 		insn->from = a_register(cur, INSN_RAX, size);
 		break;
+	case FORM_INS:
+		take_string(cur, insn, size);
+		insn->from.kind = INSN_OPERAND_NONE;
+		break;
+	case FORM_OUTS:
+		take_string(cur, insn, size);
+		insn->to.kind = INSN_OPERAND_NONE;
+		break;
+	case FORM_STATUS: take_status(cur, insn, size); break;
 	}
 }
 
 static bool has_modrm(const struct row *row)
 {
-	return row->form >= FORM_RM_R && (row->form <= FORM_RM_IMM8 || row->form == FORM_PAIR);
+	return row->form >= FORM_RM_R &&
+	       (row->form <= FORM_RM_IMM8 || row->form == FORM_PAIR || row->form == FORM_STATUS);
 }
 
 /* What the CPU refuses of what is known here: when it has all of it, for being too long or
@@ -469,9 +497,10 @@ enum decode_result decode_insn(const uint8_t *bytes, size_t count, enum insn_mod
 const char *decode_mnemonic(enum insn_op op)
 {
 	static const char names[INSN_OPS][12] = {
-		"(none)", "add",  "or",      "adc",       "sbb", "and",   "sub",   "xor",  "cmp",
-		"test",   "not",  "neg",     "inc",       "dec", "bt",    "bts",   "btr",  "btc",
-		"xchg",   "xadd", "cmpxchg", "cmpxchg8b", "mov", "movzx", "movsx", "movs", "stos",
+		"(none)", "add",  "or",   "adc",  "sbb",     "and",       "sub",  "xor",
+		"cmp",    "test", "not",  "neg",  "inc",     "dec",       "bt",   "bts",
+		"btr",    "btc",  "xchg", "xadd", "cmpxchg", "cmpxchg8b", "mov",  "movzx",
+		"movsx",  "movs", "stos", "ins",  "outs",    "smsw",      "lmsw",
 	};
 
 	return op < INSN_OPS ? names[op] : names[INSN_NONE];

@@ -3,7 +3,8 @@
  * decode.h - x86 instructions that write page tables, from bytes to operands.
  *
  * MOV and its kin, the read-modify-write instructions that may have LOCK, MOVS and STOS,
- * in 16-, 32- and 64-bit code with every addressing mode. What may stay undecoded does: an
+ * in 16-, 32- and 64-bit code with every addressing mode; and of those that exit by
+ * themselves the ones with operands in memory: INS and OUTS, SMSW and LMSW. What may stay undecoded does: an
  * embedder that meets DECODE_UNSUPPORTED lets the guest do it by itself (S-44).
  */
 #ifndef HV_DECODE_H
@@ -48,6 +49,10 @@ enum insn_op {
 	INSN_MOVSX, /* MOVSXD too */
 	INSN_MOVS,
 	INSN_STOS,
+	INSN_INS,
+	INSN_OUTS,
+	INSN_SMSW,
+	INSN_LMSW,
 	INSN_OPS
 };
 
@@ -97,10 +102,11 @@ struct insn {
 	uint8_t address_size; /* of an effective address, in bytes: 2, 4, 8 */
 	/** LOCK, or XCHG with memory: the operation is atomic. */
 	bool lock;
-	/** MOVS, STOS: REP or REPNE, which do the same. */
+	/** String instructions: REP or REPNE, which do the same. */
 	bool repeat;
 	/** What is written (CMP, TEST and BT only read it), and the other one. STOS: memory
-	 * and RAX; MOVS: memory twice, @memory being the source; both write at ES:rDI. */
+	 * and RAX; MOVS: memory twice, @memory being the source; both write at ES:rDI. INS: only
+	 * @to, at ES:rDI; OUTS, LMSW: only @from; SMSW: only @to. */
 	struct insn_operand to, from;
 	struct insn_memory memory;
 	/** Sign-extended. */

@@ -6,7 +6,8 @@
  *	             -> test     load, load, flags            CMP, TEST, BT
  *	             -> modify   load, change, store          all that may have LOCK
  *	             -> pair     the same, of two registers   CMPXCHG8B, CMPXCHG16B
- *	             -> string   element by element           MOVS, STOS
+ *	             -> string   element by element           MOVS, STOS, INS, OUTS
+ *	             -> status   half of CR0                  SMSW, LMSW
  *
  * Everything that can fail comes before the first register changes, and memory is written
  * once, last of what can fail: what does not end as DONE has changed nothing, except that a
@@ -26,6 +27,8 @@
 #define TRIES 16
 #define CPL_USER 3
 #define CR0_AM (1ull << 18)
+#define CR0_LMSW 0xfull /* PE, MP, EM, TS */
+#define CR4_UMIP (1ull << 11)
 
 /* An instruction being carried out. */
 struct work {
@@ -156,14 +159,14 @@ static enum emulate_end locate(struct work *work, unsigned size, bool write)
 	return locate_range(work, &range);
 }
 
-/* The string operand at rSI or rDI. */
+/* The string operand at rSI or rDI. Both have the same size, where there are two. */
 static enum emulate_end locate_string(struct work *work, unsigned index)
 {
 	const bool write = index == INSN_RDI;
 	const struct segment_range range = {
 		.segment = write ? (uint8_t)INSN_ES : work->insn->memory.segment,
 		.write = write,
-		.count = work->insn->to.size,
+		.count = write ? work->insn->to.size : work->insn->from.size,
 		.offset = register_read(work->cpu, index, work->insn->address_size),
 	};
 
@@ -361,30 +364,55 @@ static enum emulate_end pair(struct work *work)
 	return EMULATE_DONE;
 }
 
-/* One element of MOVS or STOS. */
+/* What a string instruction takes an element from, and gives it to. Memory that INS is going
+ * to write is tried first: its port cannot be read twice. */
+static enum emulate_end element_get(struct work *work, uint64_t *value)
+{
+	const struct insn *insn = work->insn;
+	uint32_t read = 0;
+	enum emulate_end end;
+
+	*value = work->cpu->gpr[INSN_RAX];
+	if (insn->op == INSN_STOS)
+		return EMULATE_DONE;
+	end = locate_string(work, insn->op == INSN_INS ? INSN_RDI : INSN_RSI);
+	if (end == EMULATE_DONE)
+		end = memory_read(work, value);
+	if (end != EMULATE_DONE || insn->op != INSN_INS)
+		return end;
+	end = work->ops->in(work->context, (uint16_t)work->cpu->gpr[INSN_RDX], insn->to.size,
+			    &read);
+	*value = read;
+	return end;
+}
+
+static enum emulate_end element_put(struct work *work, uint64_t value)
+{
+	enum emulate_end end;
+
+	if (work->insn->op == INSN_OUTS)
+		return work->ops->out(work->context, (uint16_t)work->cpu->gpr[INSN_RDX],
+				      work->insn->from.size, (uint32_t)value);
+	end = locate_string(work, INSN_RDI);
+	return end == EMULATE_DONE ? memory_write(work, &value) : end;
+}
+
 static enum emulate_end element(struct work *work)
 {
 	const struct insn *insn = work->insn;
-	const unsigned size = insn->to.size, width = insn->address_size;
+	const unsigned size = insn->to.size | insn->from.size, width = insn->address_size;
 	const uint64_t step = work->cpu->rflags & RFLAGS_DF ? -(uint64_t)size : size;
-	uint64_t value = work->cpu->gpr[INSN_RAX];
-	enum emulate_end end;
+	uint64_t value;
+	enum emulate_end end = element_get(work, &value);
 
-	if (insn->op == INSN_MOVS) {
-		end = locate_string(work, INSN_RSI);
-		if (end == EMULATE_DONE)
-			end = memory_read(work, &value);
-		if (end != EMULATE_DONE)
-			return end;
-	}
-	end = locate_string(work, INSN_RDI);
 	if (end == EMULATE_DONE)
-		end = memory_write(work, &value);
+		end = element_put(work, value);
 	if (end != EMULATE_DONE)
 		return end;
-	if (insn->op == INSN_MOVS)
+	if (insn->op == INSN_MOVS || insn->op == INSN_OUTS)
 		register_add(work->cpu, INSN_RSI, width, step);
-	register_add(work->cpu, INSN_RDI, width, step);
+	if (insn->op != INSN_OUTS)
+		register_add(work->cpu, INSN_RDI, width, step);
 	if (insn->repeat)
 		register_add(work->cpu, INSN_RCX, width, ~0ull);
 	return EMULATE_DONE;
@@ -409,6 +437,8 @@ static enum emulate_end string(struct work *work)
 	const unsigned most = work->cpu->rflags & RFLAGS_TF ? 1 : EMULATE_BATCH;
 	uint64_t left = insn->repeat ? register_read(work->cpu, INSN_RCX, insn->address_size) : 1;
 
+	if ((insn->op == INSN_INS && !work->ops->in) || (insn->op == INSN_OUTS && !work->ops->out))
+		return EMULATE_CANNOT;
 	for (unsigned i = 0; left && i < most; i++, left--) {
 		enum emulate_end end = element(work);
 
@@ -419,6 +449,31 @@ static enum emulate_end string(struct work *work)
 	if (!left)
 		finish(work);
 	return EMULATE_DONE;
+}
+
+/* SMSW stores the lower half of CR0, or all that a register holds; LMSW loads four bits, of
+ * which PE is set but never cleared (SDM 2A, LMSW). */
+static enum emulate_end status(struct work *work)
+{
+	const struct insn *insn = work->insn;
+	struct emulate_cpu *cpu = work->cpu;
+	uint64_t value = cpu->cr0;
+	enum emulate_end end;
+
+	if (cpu->cpl && (insn->op == INSN_LMSW || cpu->cr4 & CR4_UMIP))
+		return segment_fault(work->fault, VECTOR_GP, true);
+	if (insn->op == INSN_LMSW) {
+		end = load(work, &insn->from, &value);
+		if (end == EMULATE_DONE)
+			cpu->cr0 = (cpu->cr0 & (~CR0_LMSW | UMBRA_CR0_PE)) | (value & CR0_LMSW);
+		return end;
+	}
+	if (insn->to.kind == INSN_OPERAND_REGISTER) {
+		operand_write(work, &insn->to, value);
+		return EMULATE_DONE;
+	}
+	end = locate(work, insn->to.size, true);
+	return end == EMULATE_DONE ? memory_write(work, &value) : end;
 }
 
 /* ---- the whole ---- */
@@ -468,7 +523,11 @@ enum emulate_end emulate_insn(struct emulate_cpu *cpu, const struct insn *insn,
 	switch (insn->op) {
 	case INSN_NONE: return EMULATE_CANNOT;
 	case INSN_MOVS:
-	case INSN_STOS: return string(&work);
+	case INSN_STOS:
+	case INSN_INS:
+	case INSN_OUTS: return string(&work);
+	case INSN_SMSW:
+	case INSN_LMSW: end = status(&work); break;
 	case INSN_MOV:
 	case INSN_MOVZX:
 	case INSN_MOVSX: end = move(&work); break;

@@ -91,6 +91,10 @@ struct emulate_ops {
 	 * atomic step; EMULATE_RETRY if not. NULL: LOCK is EMULATE_CANNOT. */
 	enum emulate_end (*exchange)(void *context, const struct emulate_access *at,
 				     const void *const bytes[2], struct emulate_fault *fault);
+	/** An element of INS or OUTS: 1, 2 or 4 @bytes of @value at @port. NULL: these are
+	 * EMULATE_CANNOT, as with any end but EMULATE_DONE. */
+	enum emulate_end (*in)(void *context, uint16_t port, unsigned bytes, uint32_t *value);
+	enum emulate_end (*out)(void *context, uint16_t port, unsigned bytes, uint32_t value);
 };
 
 /** emulate_mode - the mode that @cpu decodes in. */
@@ -106,10 +110,13 @@ enum emulate_end emulate_fetch(const struct emulate_cpu *cpu, const struct emula
 /**
  * emulate_insn - carry out @insn, decoded in emulate_mode(@cpu). DONE: done, RIP is past it;
  * or some iterations of a REP are done (EMULATE_BATCH, with RFLAGS.TF one) and RIP is still
- * there. FAULT: only iterations before it are done. RETRY, CANNOT: nothing has changed.
+ * there. FAULT: only iterations before it are done. RETRY, CANNOT: nothing has changed,
+ * except that INS may have read its port (memory that can be read for writing, but not
+ * written).
  *
  * Left to the caller: the #DB of RFLAGS.TF and of watched addresses, the end of a shadow of
- * STI or MOV SS, and whether CPUID has the instruction at all.
+ * STI or MOV SS, whether CPUID has the instruction at all, whether the guest may use the port
+ * (IOPL, TSS), and after LMSW what a new cpu->cr0 does.
  */
 enum emulate_end emulate_insn(struct emulate_cpu *cpu, const struct insn *insn,
 			      const struct emulate_ops *ops, void *context,

@@ -10,8 +10,8 @@
  *
  * Before the machine ends there is time for a report.
  */
+#include "hv/complete.h"
 #include "hv/paging.h"
-#include "hv/vcpu.h"
 
 #define PORT_KBC_DATA 0x60
 #define PORT_KBC_COMMAND 0x64
@@ -79,26 +79,13 @@ static bool look_at(struct vcpu *vcpu, uint16_t port, uint32_t *value)
 	return true;
 }
 
-static void in(struct vcpu *vcpu, uint16_t port, unsigned bytes)
+uint32_t io_in(uint16_t port, unsigned bytes)
 {
-	uint64_t *rax = &vcpu->vmcb->rax;
-
-	if (bytes == 1)
-		*rax = (*rax & ~0xffull) | cpu_in8(port);
-	else if (bytes == 2)
-		*rax = (*rax & ~0xffffull) | cpu_in16(port);
-	else
-		*rax = cpu_in32(port);
-}
-
-static void out(uint16_t port, unsigned bytes, uint32_t value)
-{
-	if (bytes == 1)
-		cpu_out8(port, (uint8_t)value);
-	else if (bytes == 2)
-		cpu_out16(port, (uint16_t)value);
-	else
-		cpu_out32(port, value);
+	switch (bytes) {
+	case 1: return cpu_in8(port);
+	case 2: return cpu_in16(port);
+	default: return cpu_in32(port);
+	}
 }
 
 /* The guarded port among those that an access of @bytes at @port reaches. A wide access
@@ -114,27 +101,46 @@ static uint16_t guarded_port(uint16_t port, unsigned bytes)
 	return port;
 }
 
+void io_out(struct vcpu *vcpu, uint16_t port, unsigned bytes, uint32_t value)
+{
+	const uint16_t inner = guarded_port(port, bytes);
+	const unsigned shift = 8 * (inner - port);
+	uint32_t guarded_value = value >> shift;
+
+	if (!look_at(vcpu, inner, &guarded_value))
+		return;
+	value = (value & ((1u << shift) - 1)) | guarded_value << shift;
+	if (bytes == 1)
+		cpu_out8(port, (uint8_t)value);
+	else if (bytes == 2)
+		cpu_out16(port, (uint16_t)value);
+	else
+		cpu_out32(port, value);
+}
+
+/* RAX after IN: only a doubleword clears what is above it. */
+static uint64_t merge(uint64_t rax, uint32_t value, unsigned bytes)
+{
+	const uint64_t mask = bytes == 4 ? ~0ull : (1ull << 8 * bytes) - 1;
+
+	return (rax & ~mask) | (value & mask);
+}
+
 void io_exit(struct vcpu *vcpu)
 {
 	uint64_t info = vcpu->vmcb->exit_info_1;
 	uint16_t port = (uint16_t)(info >> VMCB_IO_PORT_SHIFT);
 	unsigned bytes = info >> VMCB_IO_BYTES_SHIFT & 7;
-	uint16_t inner = guarded_port(port, bytes);
+	uint64_t *rax = &vcpu->vmcb->rax;
 
-	if (info & VMCB_IO_STRING)
-		report_stop(vcpu, "string I/O at port %x: not supported", port);
-	if (info & VMCB_IO_IN) {
-		in(vcpu, port, bytes);
-	} else {
-		unsigned shift = 8 * (inner - port);
-		uint32_t value = (uint32_t)vcpu->vmcb->rax >> shift;
-
-		if (look_at(vcpu, inner, &value)) {
-			uint32_t all = (uint32_t)vcpu->vmcb->rax;
-
-			all = (all & ((1u << shift) - 1)) | value << shift;
-			out(port, bytes, all);
-		}
+	if (info & VMCB_IO_STRING) {
+		if (!complete_instruction(vcpu))
+			report_stop(vcpu, "string I/O at port %x with what is no memory", port);
+		return;
 	}
+	if (info & VMCB_IO_IN)
+		*rax = merge(*rax, io_in(port, bytes), bytes);
+	else
+		io_out(vcpu, port, bytes, (uint32_t)*rax);
 	vcpu_skip(vcpu, (unsigned)(vcpu->vmcb->exit_info_2 - vcpu->vmcb->rip));
 }

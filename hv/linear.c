@@ -140,7 +140,7 @@ static enum emulate_end exchange(void *context, const struct emulate_access *at,
 	}
 }
 
-const struct emulate_ops linear_ops = {read, write, exchange};
+const struct emulate_ops linear_ops = {.read = read, .write = write, .exchange = exchange};
 
 enum emulate_end linear_step(struct linear *linear, struct emulate_cpu *cpu,
 			     struct emulate_fault *fault)

@@ -21,7 +21,8 @@ struct linear {
 /**
  * linear_ops - translate with umbra_vcpu_translate(), store with umbra_vm_write() and
  * umbra_vm_exchange(). CANNOT: no memory there (MMIO), memory that is read only, LOCK on a
- * misaligned operand or one of 16 bytes, or no memory for the library.
+ * misaligned operand or one of 16 bytes, INS and OUTS (ports are the embedder's: copy the
+ * three calls and add two), or no memory for the library.
  */
 extern const struct emulate_ops linear_ops;
 

@@ -31,6 +31,19 @@ static void repair_pdptes(const struct vcpu *vcpu, const struct umbra_regs *regs
 		entry[i] &= ~PDPTE_ACCESSED;
 }
 
+bool system_tell_regs(struct vcpu *vcpu)
+{
+	struct umbra_regs regs;
+
+	if (vcpu->options->shadow)
+		return true;
+	regs = cr_regs(vcpu);
+	if (umbra_vcpu_set_regs(vcpu->mmu, &regs, false))
+		return false;
+	repair_pdptes(vcpu, &regs);
+	return true;
+}
+
 /* Where the page of instructions at @linear is; NULL: nowhere that can be read. */
 static const uint8_t *code_page(struct vcpu *vcpu, uint64_t linear)
 {
@@ -39,13 +52,8 @@ static const uint8_t *code_page(struct vcpu *vcpu, uint64_t linear)
 
 	linear &= ~PAGE_MASK;
 	vcpu->code = NULL;
-	if (!vcpu->options->shadow) {
-		const struct umbra_regs regs = cr_regs(vcpu);
-
-		if (umbra_vcpu_set_regs(vcpu->mmu, &regs, false))
-			return NULL;
-		repair_pdptes(vcpu, &regs);
-	}
+	if (!system_tell_regs(vcpu))
+		return NULL;
 	if (vcpu->vmcb->cpl == 3)
 		access |= UMBRA_ACCESS_USER;
 	if (umbra_vcpu_translate(vcpu->mmu, (umbra_gva){linear}, access, false, &where))

@@ -20,6 +20,9 @@ struct system_insn {
 /** system_decode - the instruction at RIP. False: it cannot be read, or is not 0F xx with
  * a ModRM byte if @has_modrm. */
 bool system_decode(struct vcpu *vcpu, bool has_modrm, struct system_insn *insn);
+/** system_tell_regs - with nested paging the library hears nothing of MOV CR: tell it the
+ * guest's registers before it walks the guest's tables. False: it refuses them. */
+bool system_tell_regs(struct vcpu *vcpu);
 /** system_length - of the instruction 0F @opcode at RIP, which has no operand bytes. */
 unsigned system_length(struct vcpu *vcpu, uint8_t opcode);
 /** system_forget - the guest flushes @linear: the page of instructions remembered may have

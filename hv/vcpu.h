@@ -109,11 +109,16 @@ void msr_exit(struct vcpu *vcpu);
 /** msr_permissions - physical address of the map for the VMCB. */
 uint64_t msr_permissions(void);
 void io_exit(struct vcpu *vcpu);
+/** io_in, io_out - 1, 2 or 4 @bytes of a port for the guest; guarded ones are guarded. */
+uint32_t io_in(uint16_t port, unsigned bytes);
+void io_out(struct vcpu *vcpu, uint16_t port, unsigned bytes, uint32_t value);
 uint64_t io_permissions(void);
 void cr_exit(struct vcpu *vcpu);
 void invlpg_exit(struct vcpu *vcpu);
 /** cr_regs - the guest's paging registers as it believes them to be. */
 struct umbra_regs cr_regs(const struct vcpu *vcpu);
+/** cr_write_0 - MOV to CR0 of @value. False: #GP. */
+bool cr_write_0(struct vcpu *vcpu, uint64_t value);
 /** cr_set - the guest's paging registers are now @regs. False: they are refused. */
 bool cr_set(struct vcpu *vcpu, const struct umbra_regs *regs);
 /** fault_exit - #PF or NPF. */

@@ -301,6 +301,28 @@ static void run_unpaged(void)
 	guest_print("\n");
 }
 
+/* Instructions that exit by themselves and have their operands in memory. */
+static void run_memory_operands(void)
+{
+	static uint8_t ports[4] = {2, 0xee, 0xee, 0xee}, *from = ports, *to = ports + 1;
+	static uint16_t status[2] = {0xeeee, 0xeeee};
+	uint32_t count = 2;
+
+	/* Port 92: the A20 gate stays open. */
+	__asm__ volatile("outsb" : "+S"(from) : "d"(0x92) : "memory");
+	__asm__ volatile("rep insb" : "+D"(to), "+c"(count) : "d"(0x92) : "memory");
+	guest_print("port 92: %x %x %x, count %u, moved %u %u\n", ports[1], ports[2], ports[3],
+		    count, (unsigned)(from - ports), (unsigned)(to - ports));
+	__asm__ volatile("smsw %0" : "=m"(status[0]));
+	guest_print("CR0: %x", status[0]);
+	status[0] = 0xa; /* TS, MP; not PE */
+	__asm__ volatile("lmsw %0; smsw %0" : "+m"(status[0]));
+	guest_print(" %x", status[0]);
+	status[0] = 0;
+	__asm__ volatile("lmsw %0; smsw %0" : "+m"(status[0]));
+	guest_print(" %x, behind it %x\n", status[0], status[1]);
+}
+
 static void detect(void)
 {
 	struct guest_leaf leaf = guest_cpuid(7, 0);
@@ -321,6 +343,7 @@ int guest_main(uint32_t magic, uint32_t information)
 	guest_print("modes: magic %x\n", magic);
 	for (unsigned i = 0; i < 4096 / 2; i++) /* INT 80h everywhere */
 		((volatile uint16_t *)TEST_PAGE)[i] = 0x80cd;
+	run_memory_operands();
 	run_unpaged();
 	for (unsigned i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
 		if ((modes[i].efer && !has_lm) || (modes[i].cr4 & CR4_LA57 && !has_la57))

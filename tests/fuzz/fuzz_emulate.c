@@ -80,7 +80,23 @@ static enum emulate_end any_exchange(void *context, const struct emulate_access 
 	return any_write(context, at, bytes[1], fault);
 }
 
-static const struct emulate_ops ops = {any_read, any_write, any_exchange};
+static enum emulate_end any_in(void *context, uint16_t port, unsigned bytes, uint32_t *value)
+{
+	(void)context;
+	check(bytes == 1 || bytes == 2 || bytes == 4);
+	*value = port;
+	return EMULATE_DONE;
+}
+
+static enum emulate_end any_out(void *context, uint16_t port, unsigned bytes, uint32_t value)
+{
+	(void)port;
+	(void)value;
+	check(bytes == 1 || bytes == 2 || bytes == 4);
+	return ((const struct memory *)context)->ends & 4 ? EMULATE_CANNOT : EMULATE_DONE;
+}
+
+static const struct emulate_ops ops = {any_read, any_write, any_exchange, any_in, any_out};
 
 static void decode(const uint8_t *bytes, size_t count, enum insn_mode mode)
 {

@@ -99,7 +99,34 @@ static enum emulate_end ram_exchange(void *context, const struct emulate_access 
 						  : ram_write(context, at, bytes[1], to);
 }
 
-static const struct emulate_ops ops = {ram_read, ram_write, ram_exchange};
+/* Every port gives its last input plus one; what is put out is kept. */
+static struct {
+	uint16_t port;
+	unsigned bytes, ins, outs;
+	uint32_t value[LOG];
+} ports;
+
+static enum emulate_end port_in(void *context, uint16_t port, unsigned bytes, uint32_t *value)
+{
+	assert_ptr_equal(context, &ram);
+	ports.port = port;
+	ports.bytes = bytes;
+	*value = ++ports.ins;
+	return EMULATE_DONE;
+}
+
+static enum emulate_end port_out(void *context, uint16_t port, unsigned bytes, uint32_t value)
+{
+	assert_ptr_equal(context, &ram);
+	ports.port = port;
+	ports.bytes = bytes;
+	if (ports.outs < LOG)
+		ports.value[ports.outs] = value;
+	ports.outs++;
+	return EMULATE_DONE;
+}
+
+static const struct emulate_ops ops = {ram_read, ram_write, ram_exchange, port_in, port_out};
 
 /* ---- the guest ---- */
 
@@ -503,7 +530,7 @@ static void alignment_is_checked_where_it_is_asked_for(void **state)
 
 static void lock_begins_anew_when_it_loses(void **state)
 {
-	const struct emulate_ops no_lock = {ram_read, ram_write, NULL};
+	const struct emulate_ops no_lock = {.read = ram_read, .write = ram_write, .exchange = NULL};
 
 	(void)state;
 	start(INSN_64);
@@ -649,6 +676,95 @@ static void strings_go_down_with_df(void **state)
 
 /* ---- the fetch ---- */
 
+/* ---- ports ---- */
+
+static void ins_stores_what_ports_give(void **state)
+{
+	const struct emulate_ops no_ports = {.read = ram_read, .write = ram_write};
+
+	(void)state;
+	start(INSN_64);
+	memset(&ports, 0, sizeof(ports));
+	cpu.gpr[INSN_RDX] = 0xabcd0064;
+	cpu.gpr[INSN_RCX] = 3;
+	assert_int_equal(STEP(0xf3, 0x6c), EMULATE_DONE); /* rep insb */
+	assert_int_equal(peek(BASE + 0x1000, 4), 0x030201);
+	assert_int_equal(ports.port, 0x64);
+	assert_int_equal(ports.bytes, 1);
+	assert_int_equal(cpu.gpr[INSN_RDI], BASE + 0x1003);
+	assert_int_equal(cpu.gpr[INSN_RCX], 0);
+	assert_int_equal(cpu.rip, BASE + 2);
+	cpu.rip = BASE;
+	assert_int_equal(STEP(0x48, 0x6d), EMULATE_DONE); /* insd, REX.W or not */
+	assert_int_equal(ports.bytes, 4);
+	assert_int_equal(cpu.gpr[INSN_RDI], BASE + 0x1007);
+	/* A page that may not be written costs no input. */
+	start(INSN_64);
+	ram.pages[1] = PAGE_READ_ONLY;
+	assert_int_equal(STEP(0x6c), EMULATE_FAULT);
+	assert_int_equal(fault.code, 2);
+	assert_int_equal(ports.ins, 4);
+	ram.pages[1] = PAGE_FINE;
+	remember();
+	assert_int_equal(emulate_step(&cpu, &no_ports, &ram, &fault), EMULATE_CANNOT);
+	assert_unchanged();
+}
+
+static void outs_puts_out_what_memory_has(void **state)
+{
+	(void)state;
+	start(INSN_32);
+	memset(&ports, 0, sizeof(ports));
+	poke(BASE + 0x2000, 0x44332211, 4);
+	cpu.gpr[INSN_RDX] = 0x92;
+	cpu.gpr[INSN_RCX] = 2;
+	assert_int_equal(STEP(0xf3, 0x66, 0x6f), EMULATE_DONE); /* rep outsw */
+	assert_int_equal(ports.outs, 2);
+	assert_int_equal(ports.bytes, 2);
+	assert_int_equal(ports.value[0], 0x2211);
+	assert_int_equal(ports.value[1], 0x4433);
+	assert_int_equal(cpu.gpr[INSN_RSI], BASE + 0x2004);
+	assert_int_equal(cpu.gpr[INSN_RDI], BASE + 0x1000);
+	ram.pages[2] = PAGE_ABSENT;
+	cpu.rip = BASE;
+	assert_int_equal(STEP(0x6e), EMULATE_FAULT);
+	assert_int_equal(ports.outs, 2);
+}
+
+/* ---- the machine status word ---- */
+
+static void smsw_and_lmsw_are_half_of_cr0(void **state)
+{
+	(void)state;
+	start(INSN_64);
+	cpu.cr0 = 0x80050033;
+	poke(BASE + 0x1000, 0x7777777777777777, 8);
+	assert_int_equal(STEP(0x0f, 0x01, 0x27), EMULATE_DONE); /* smsw [rdi] */
+	assert_int_equal(peek(BASE + 0x1000, 8), 0x7777777777770033);
+	cpu.rip = BASE;
+	assert_int_equal(STEP(0x48, 0x0f, 0x01, 0xe0), EMULATE_DONE); /* smsw rax */
+	assert_int_equal(cpu.gpr[INSN_RAX], 0x80050033);
+	/* PE stays, TS comes, nothing above is touched. */
+	poke(BASE + 0x1000, 0xfff8, 2);
+	cpu.rip = BASE;
+	assert_int_equal(STEP(0x0f, 0x01, 0x37), EMULATE_DONE); /* lmsw [rdi] */
+	assert_int_equal(cpu.cr0, 0x80050039);
+	cpu.cpl = 3;
+	assert_fault(STEP(0x0f, 0x01, 0x37), 13, true);
+	cpu.rip = BASE;
+	assert_int_equal(STEP(0x0f, 0x01, 0x27), EMULATE_DONE);
+	cpu.cr4 = 1ull << 11; /* UMIP */
+	assert_fault(STEP(0x0f, 0x01, 0x27), 13, true);
+	/* Real mode can enter protected mode so. */
+	start(INSN_16);
+	cpu.segment[INSN_CS].base = BASE;
+	cpu.rip = 0;
+	cpu.cr0 = 0x10;
+	cpu.gpr[INSN_RAX] = 1;
+	assert_int_equal(STEP(0x0f, 0x01, 0xf0), EMULATE_DONE); /* lmsw ax */
+	assert_int_equal(cpu.cr0, 0x11);
+}
+
 static void an_instruction_may_cross_a_page(void **state)
 {
 	(void)state;
@@ -711,6 +827,9 @@ int main(void)
 		cmocka_unit_test(a_rep_stops_where_it_must),
 		cmocka_unit_test(a_rep_keeps_what_came_before_a_fault),
 		cmocka_unit_test(strings_go_down_with_df),
+		cmocka_unit_test(ins_stores_what_ports_give),
+		cmocka_unit_test(outs_puts_out_what_memory_has),
+		cmocka_unit_test(smsw_and_lmsw_are_half_of_cr0),
 		cmocka_unit_test(an_instruction_may_cross_a_page),
 		cmocka_unit_test(what_cannot_be_fetched),
 	};

@@ -45,6 +45,8 @@ static const ZydisMnemonic mnemonics[INSN_OPS] = {
 	[INSN_CMPXCHG8B] = ZYDIS_MNEMONIC_CMPXCHG8B,
 	[INSN_MOV] = ZYDIS_MNEMONIC_MOV,
 	[INSN_MOVZX] = ZYDIS_MNEMONIC_MOVZX,
+	[INSN_SMSW] = ZYDIS_MNEMONIC_SMSW,
+	[INSN_LMSW] = ZYDIS_MNEMONIC_LMSW,
 	[INSN_MOVSX] = ZYDIS_MNEMONIC_MOVSX,
 };
 
@@ -70,16 +72,21 @@ static void expect(struct compared *with, bool same, const char *what)
 /* MOVNTI is a MOV to us, MOVSXD a MOVSX, and so on. */
 static bool same_operation(const struct insn *insn, ZydisMnemonic mnemonic)
 {
-	static const ZydisMnemonic strings[2][9] = {
+	static const ZydisMnemonic strings[4][9] = {
 		{0, ZYDIS_MNEMONIC_MOVSB, ZYDIS_MNEMONIC_MOVSW, 0, ZYDIS_MNEMONIC_MOVSD, 0, 0, 0,
 		 ZYDIS_MNEMONIC_MOVSQ},
 		{0, ZYDIS_MNEMONIC_STOSB, ZYDIS_MNEMONIC_STOSW, 0, ZYDIS_MNEMONIC_STOSD, 0, 0, 0,
 		 ZYDIS_MNEMONIC_STOSQ},
+		{0, ZYDIS_MNEMONIC_INSB, ZYDIS_MNEMONIC_INSW, 0, ZYDIS_MNEMONIC_INSD},
+		{0, ZYDIS_MNEMONIC_OUTSB, ZYDIS_MNEMONIC_OUTSW, 0, ZYDIS_MNEMONIC_OUTSD},
 	};
 
 	switch (insn->op) {
 	case INSN_MOVS:
-	case INSN_STOS: return mnemonic == strings[insn->op == INSN_STOS][insn->to.size];
+	case INSN_STOS:
+	case INSN_INS:
+	case INSN_OUTS:
+		return mnemonic == strings[insn->op - INSN_MOVS][insn->to.size | insn->from.size];
 	case INSN_MOV: return mnemonic == ZYDIS_MNEMONIC_MOV || mnemonic == ZYDIS_MNEMONIC_MOVNTI;
 	case INSN_MOVSX:
 		return mnemonic ==
@@ -150,7 +157,7 @@ static void same_memory(struct compared *with, const ZydisDecodedOperandMem *zyd
 static void same_operand(struct compared *with, const struct insn_operand *ours, unsigned number)
 {
 	const ZydisDecodedOperand *zydis = &with->operands[number];
-	const bool string = with->insn.op == INSN_MOVS || with->insn.op == INSN_STOS;
+	const bool string = with->insn.op >= INSN_MOVS && with->insn.op <= INSN_INS;
 
 	if (ours->kind == INSN_OPERAND_NONE)
 		return;
@@ -194,7 +201,7 @@ static void same_insn(struct compared *with)
 	       "lock");
 	expect(with, !insn->repeat || attributes & repeats, "repeat");
 	same_operand(with, &insn->to, 0);
-	same_operand(with, &insn->from, 1);
+	same_operand(with, &insn->from, insn->op != INSN_LMSW);
 }
 
 static const char *compare(struct compared *with, enum insn_mode mode)
