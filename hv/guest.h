@@ -9,6 +9,7 @@
 
 #define GUEST_MODULES_MAX 8
 #define GUEST_TEXT_MAX 1024
+#define GUEST_LOADER_MAX 64
 
 /** struct guest_module - a file that the boot loader brought: physical memory and words. */
 struct guest_module {
@@ -16,10 +17,15 @@ struct guest_module {
 	char text[GUEST_TEXT_MAX];
 };
 
-/** struct guest - module 0 is the kernel, the others are its own modules. */
+/**
+ * struct guest - module 0 is the kernel, the others are its own modules. Who reads their texts
+ * has to know the boot loader: most put the file's name first, GRUB 2 leaves it out.
+ */
 struct guest {
 	struct guest_module module[GUEST_MODULES_MAX];
 	unsigned module_count;
+	char loader[GUEST_LOADER_MAX]; /* its name, cut; "" if it has none */
+	bool named; /* texts begin with the file's name */
 };
 
 /**

@@ -80,9 +80,13 @@ static _Noreturn void bad(const struct guest *guest, const char *what)
 	console_stop(CONSOLE_CANNOT_START, "module 0 ('%s'): %s", guest->module[0].text, what);
 }
 
-/* The words behind the file's name. */
-static const char *words(const char *text)
+/* The words behind the kernel's name. */
+static const char *words(const struct guest *guest)
 {
+	const char *text = guest->module[0].text;
+
+	if (!guest->named)
+		return text;
 	while (*text && *text != ' ')
 		text++;
 	return *text ? text + 1 : text;
@@ -90,7 +94,7 @@ static const char *words(const char *text)
 
 static void put_command_line(const struct guest *guest, struct setup_header *header)
 {
-	const char *line = words(guest->module[0].text);
+	const char *line = words(guest);
 	size_t bytes = text_length(line) + 1;
 
 	if (bytes > header->command_line_size || bytes > COMMAND_LINE_END - COMMAND_LINE)

@@ -36,6 +36,24 @@ static const char *text_at(uint32_t physical)
 	return paging_pointer(physical);
 }
 
+/* GRUB 2 gives kernel and modules what follows their names; GRUB before it, QEMU and others
+ * the whole line. */
+static void take_loader(const struct multiboot_info *info)
+{
+	static const char grub[] = "GRUB 2";
+	const char *name = info->flags & MULTIBOOT_INFO_LOADER && info->loader_name
+				   ? text_at(info->loader_name)
+				   : "";
+	size_t length = text_length(name);
+
+	if (length >= GUEST_LOADER_MAX)
+		length = GUEST_LOADER_MAX - 1;
+	text_copy(guest.loader, name, length);
+	guest.named = length < sizeof(grub) - 1;
+	for (size_t i = 0; !guest.named && i < sizeof(grub) - 1; i++)
+		guest.named = name[i] != grub[i];
+}
+
 static void take_map(const struct multiboot_info *info)
 {
 	if (!(info->flags & MULTIBOOT_INFO_MAP))
@@ -176,8 +194,10 @@ void hv_main(uint32_t magic, uint64_t information)
 	if (magic != MULTIBOOT_LOADER_MAGIC)
 		console_stop(CONSOLE_CANNOT_START, "not started by a multiboot 1 boot loader");
 	cpu_detect(&cpu);
+	take_loader(info);
 	options_parse(&options,
-		      info->flags & MULTIBOOT_INFO_COMMAND_LINE ? text_at(info->command_line) : "");
+		      info->flags & MULTIBOOT_INFO_COMMAND_LINE ? text_at(info->command_line) : "",
+		      guest.named);
 	check_cpu();
 	take_map(info);
 	take_modules(info);

@@ -6,6 +6,9 @@
  *	...     the kernel's segments, where its headers say
  *	behind  its modules, on page boundaries; if they do not fit they stay at the top
  *
+ * Texts are passed on as the boot loader made them, and under its name: a kernel may know
+ * from it whether they begin with a file's name.
+ *
  * Everything in the file is somebody else's: each offset and length is checked against
  * the file, and each target against the guest's memory.
  */
@@ -18,7 +21,6 @@
 #define PAGE 4096ull
 #define INFO_START 0x9000u
 #define INFO_END 0x9f000u
-#define LOADER_NAME "umbra-hv"
 
 /* ELF specification 1.2, figures 1-3 and 2-1. */
 struct elf_header {
@@ -220,7 +222,7 @@ static void tell(struct loader *l)
 			 MULTIBOOT_INFO_MODULES | MULTIBOOT_INFO_MAP | MULTIBOOT_INFO_LOADER,
 	};
 	info->command_line = put_text(l, &w, l->guest->module[0].text);
-	info->loader_name = put_text(l, &w, LOADER_NAME);
+	info->loader_name = put_text(l, &w, l->guest->loader);
 	put_map(l, &w, info);
 	put_modules(l, &w, info);
 	l->vcpu->vmcb->rax = MULTIBOOT_LOADER_MAGIC;

@@ -118,10 +118,9 @@ static void take_word(struct options *options, char *word)
 		     word);
 }
 
-void options_parse(struct options *options, const char *line)
+void options_parse(struct options *options, const char *line, bool named)
 {
 	char word[WORD_MAX];
-	bool first = true;
 
 	*options = (struct options){.page_level = 3, .around = AROUND};
 	while (*line) {
@@ -135,9 +134,9 @@ void options_parse(struct options *options, const char *line)
 			line++;
 		}
 		word[length] = 0;
-		if (length && !first)
+		if (length && !named)
 			take_word(options, word);
-		first = false;
+		named = false;
 	}
 	if (options->shadow && options->prefault)
 		console_stop(CONSOLE_CANNOT_START, "option prefault: only with mmu=tdp");

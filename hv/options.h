@@ -26,9 +26,9 @@ struct options {
 };
 
 /**
- * options_parse - of @line, the first word of which is the program's name. Stops with a
- * line on the console when there is something wrong with it.
+ * options_parse - of @line, the first word of which is the program's name if @named. Stops
+ * with a line on the console when there is something wrong with it.
  */
-void options_parse(struct options *options, const char *line);
+void options_parse(struct options *options, const char *line, bool named);
 
 #endif
