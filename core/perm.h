@@ -18,7 +18,8 @@ static inline unsigned perm_index(unsigned access)
 	return access & 15u & ~(access >> 2 & 4u);
 }
 
-/** perm_bind - compute mode->deny and mode->allow from the family and flags (B-3); called by mode_bind. */
+/** perm_bind - compute mode->deny and mode->allow from the family and flags (B-3); called by
+ * mode_bind. */
 void perm_bind(struct mode *mode);
 
 /** What perm_check looks at besides the mode. */

@@ -35,8 +35,9 @@ static bool find_memory(struct memory *memory, uint64_t address)
 	return true;
 }
 
-/* A or D of a software walk: the page is dirty (G-37). And a store that no write protection sees. Hardware's own goes through tables of ours; there
- * a mirrored page is write protected, or its mirrors are known to lag. */
+/* A or D of a software walk: the page is dirty (G-37). And a store that no write protection
+ * sees. Hardware's own goes through tables of ours; there a mirrored page is write protected,
+ * or its mirrors are known to lag. */
 static void was_marked(struct memory *memory, uint64_t address, const struct format *format)
 {
 	struct umbra_vm *vm = ((struct umbra_vcpu *)memory->context)->vm;

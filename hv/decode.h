@@ -4,8 +4,9 @@
  *
  * MOV and its kin, the read-modify-write instructions that may have LOCK, MOVS and STOS,
  * in 16-, 32- and 64-bit code with every addressing mode; and of those that exit by
- * themselves the ones with operands in memory: INS and OUTS, SMSW and LMSW. What may stay undecoded does: an
- * embedder that meets DECODE_UNSUPPORTED lets the guest do it by itself (S-44).
+ * themselves the ones with operands in memory: INS and OUTS, SMSW and LMSW. What may stay
+ * undecoded does: an embedder that meets DECODE_UNSUPPORTED lets the guest do it by itself
+ * (S-44).
  */
 #ifndef HV_DECODE_H
 #define HV_DECODE_H

@@ -4,7 +4,8 @@
  *
  *	struct kvm_regs, struct kvm_sregs    all that the interface knows
  *	        |
- *	        `-> struct umbra_regs        what translation depends on: CR0, CR3, CR4, EFER, PDPTEs
+ *	        `-> struct umbra_regs        what translation depends on: CR0, CR3, CR4, EFER,
+ *	                                     PDPTEs
  *
  * KVM_SET_SREGS checks less than MOV CR does; what it lets through and no CPU could have is
  * kept from the library, which goes on with what it had: VM entry fails.

@@ -73,7 +73,8 @@ struct duel {
 	/** fuzz_slots, or the ranges of limits->image (one place each, and they stay). */
 	struct fuzz_slot slot[LAB_MEMORY_MAX];
 	unsigned slot_count;
-	/** The bare machine's bytes at each place of a slot; zeros where it is not (docs/FUZZING.md). */
+	/** The bare machine's bytes at each place of a slot; zeros where it is not
+	 * (docs/FUZZING.md). */
 	void *bytes[LAB_MEMORY_MAX][2];
 	void *umbra[LAB_MEMORY_MAX];
 	/** Place in use; -1: the slot is deleted. */

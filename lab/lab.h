@@ -154,7 +154,8 @@ bool lab_set_regs(struct lab *lab, const struct umbra_regs *regs, bool load_pdpt
 /** lab_regs - the registers of whoever runs (on the BARE machine). */
 const struct umbra_regs *lab_regs(const struct lab *lab);
 
-/** lab_access - one access, by some CPU. @bare, if not NULL, gets the right outcome. False: a difference. */
+/** lab_access - one access, by some CPU. @bare, if not NULL, gets the right outcome. False: a
+ * difference. */
 bool lab_access(struct lab *lab, const struct lab_access *access, struct lab_side *bare);
 
 /* Instructions of the guest; false: a difference. */

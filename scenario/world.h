@@ -72,7 +72,8 @@ enum world_end {
 	WORLD_DONE,
 	WORLD_MMIO, /* no memory at .gpa, or a write to read-only memory */
 	WORLD_FAULT, /* the guest gets .event; or L1, if .to_l1 */
-	WORLD_VMFAIL, /* an instruction of L1 fails: VM entry, VMRUN, INVEPT ...; VMFUNC of L2 exits */
+	/* An instruction of L1 fails: VM entry, VMRUN, INVEPT ...; VMFUNC of L2 exits. */
+	WORLD_VMFAIL,
 	WORLD_MEMORY_FAULT, /* verdict of that name */
 	WORLD_ESCAPED, /* reached host memory that is not the guest's (any more) */
 	WORLD_STUCK, /* faulted again and again */

@@ -2,9 +2,10 @@
 /*
  * escape.c - attempts to get out, or to get at the hypervisor's memory.
  *
- * The command line's last word says which (or several, with + between them); `own=ADDRESS` before it where the hypervisor's
- * memory is (a bare machine has RAM there). An attempt that must end the guest prints
- * "still here" when it has not; the others print what they met and end with status 0.
+ * The command line's last word says which (or several, with + between them); `own=ADDRESS`
+ * before it where the hypervisor's memory is (a bare machine has RAM there). An attempt that
+ * must end the guest prints "still here" when it has not; the others print what they met and
+ * end with status 0.
  */
 #include "hv/guests/probe.h"
 #include "hv/multiboot.h"

@@ -104,7 +104,8 @@ struct umbra_vm_config {
 	 * such a vCPU can be made all the same, and hardware checks by its own width. */
 	bool allow_smaller_maxphyaddr;
 	/** The dirty log (M-22). 0: umbra_vm_get_dirty_log() takes the marks. 1: it does not,
-	 * umbra_vm_clear_dirty_log() does. 3: that, and all pages are marked when logging begins. */
+	 * umbra_vm_clear_dirty_log() does. 3: that, and all pages are marked when logging
+	 * begins. */
 	uint8_t manual_dirty;
 	/** A bug, to see it found: address bits that the TDP root does not translate are dropped
 	 * instead of refused (F-33), so that one guest page appears at another's address. */
@@ -158,8 +159,8 @@ struct umbra_slot {
  * EINVAL: unknown flags; base, size or hva not page aligned; id too large; end
  * beyond the CPU's MAXPHYADDR; more than 2^31-1 pages; size 0 without such a
  * slot; another size, hva or READONLY for an existing id, or anything but size 0 for one
- * that is PRIVATE or is to be; PRIVATE with READONLY or LOG_DIRTY, without page aligned private_hva,
- * or in a VM without private memory; a move while somebody
+ * that is PRIVATE or is to be; PRIVATE with READONLY or LOG_DIRTY, without page aligned
+ * private_hva, or in a VM without private memory; a move while somebody
  * tracks writes to it. EEXIST: overlap. EUNMAPPABLE: it reaches further up than the
  * VM's TDP tables translate (F-30: 2^32 bytes with 3 levels, 2^48 with 4), and has no
  * UMBRA_SLOT_UNMAPPABLE. ENOMEM. On any error nothing has changed.

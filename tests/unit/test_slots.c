@@ -4,7 +4,8 @@
  *
  * The errors of M-4 one by one, each on a VM that must be unchanged afterwards;
  * creating, moving, deleting; lookup in a thousand slots against a linear
- * search; random changes, also without memory; the largest level at which a frame may be mapped (S-70).
+ * search; random changes, also without memory; the largest level at which a frame may be
+ * mapped (S-70).
  */
 #include "core/attributes.h"
 #include "tests/unit/guest.h"
