@@ -265,6 +265,47 @@ static void m40_mixed_is_small(void **unused)
 	kit_close(&kit);
 }
 
+/* The same again is no change, to the last page. */
+static void m40_as_it_is(void **unused)
+{
+	uint64_t generation;
+	struct kit kit;
+
+	(void)unused;
+	private_open(&kit, UMBRA_PAGING_EPT, 1);
+	assert_int_equal(set(&kit, 2 * MEG, 2 * MEG, true), UMBRA_OK);
+	generation = kit.vm->mmu.slots.generation;
+	resume(&kit, 2 * MEG, R);
+	assert_int_equal(set(&kit, 2 * MEG, 2 * MEG, true), UMBRA_OK);
+	assert_int_equal(kit.vm->mmu.slots.generation, generation);
+	assert_true(look(&kit, 2 * MEG).leaf);
+	assert_int_equal(set(&kit, 2 * MEG, 2 * MEG + PAGE, true), UMBRA_OK);
+	assert_true(kit.vm->mmu.slots.generation > generation);
+	kit_close(&kit);
+}
+
+/* One private page of a gigabyte is enough, wherever it is. */
+static void m40_mixed_gigabyte(void **unused)
+{
+	const struct umbra_vm_config config = private_config(UMBRA_PAGING_EPT);
+	const uint64_t gig = 1ull << 30;
+	struct mmu *mmu;
+	struct kit kit;
+
+	(void)unused;
+	kit_host(&kit, 3);
+	kit_vm(&kit, &config);
+	mmu = &kit.vm->mmu;
+	assert_int_equal(kit_slot(&kit, 1, 0, 2 * gig, 0, 0), UMBRA_OK);
+	assert_int_equal(set(&kit, gig - PAGE, PAGE, true), UMBRA_OK);
+	for (uint64_t at = 0; at < 2 * gig; at += 64 * MEG) {
+		const umbra_gfn gfn = {at / PAGE};
+
+		assert_int_equal(slots_level(mmu, slots_find(mmu, gfn), gfn), at < gig ? 2 : 3);
+	}
+	kit_close(&kit);
+}
+
 /* Private memory that lies otherwise than its gpa, while the shared does not. */
 static void m40_skew(void **unused)
 {
@@ -322,6 +363,8 @@ int main(void)
 		cmocka_unit_test(m40_one_memory_at_a_time),
 		cmocka_unit_test(f24_no_private_memory),
 		cmocka_unit_test(m40_mixed_is_small),
+		cmocka_unit_test(m40_as_it_is),
+		cmocka_unit_test(m40_mixed_gigabyte),
 		cmocka_unit_test(m40_skew),
 		cmocka_unit_test(m40_fault_meanwhile),
 	};

@@ -316,6 +316,29 @@ static void a14_edges(void **unused)
 	}
 }
 
+/* M-22, 3: all pages that there are are marked, and no others; counted while it lasts. */
+static void m22_all_marked(void **unused)
+{
+	const uint64_t base = 1ull << 30, pages = 70;
+	uint64_t bitmap[2] = {0, 0};
+	struct kit kit;
+
+	(void)unused;
+	open_manual(&kit, UMBRA_PAGING_EPT, 1, 3);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(
+			kit_slot(&kit, 1, base, pages * PAGE, kit.hva.v, UMBRA_SLOT_LOG_DIRTY),
+			UMBRA_OK);
+		assert_int_equal(kit.vm->mmu.slots.logged, 1);
+		assert_int_equal(umbra_vm_get_dirty_log(kit.vm, 1, bitmap), UMBRA_OK);
+		assert_true(bitmap[0] == ~0ull);
+		assert_true(bitmap[1] == (1ull << (pages - 64)) - 1);
+		assert_int_equal(kit_slot(&kit, 1, base, pages * PAGE, kit.hva.v, 0), UMBRA_OK);
+		assert_int_equal(kit.vm->mmu.slots.logged, 0);
+	}
+	kit_close(&kit);
+}
+
 /* ---- slots ---- */
 
 /* M-8: a move takes the marks along; deleting loses them; memory short changes nothing. */
@@ -387,13 +410,10 @@ static void m23_prefault(void **unused)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(m23_marks_are_exact),
-		cmocka_unit_test(g37_guest_tables),
-		cmocka_unit_test(m20_taking_protects),
-		cmocka_unit_test(m22_manual),
-		cmocka_unit_test(m22_set_later),
-		cmocka_unit_test(a14_edges),
-		cmocka_unit_test(m8_slots),
+		cmocka_unit_test(m23_marks_are_exact), cmocka_unit_test(g37_guest_tables),
+		cmocka_unit_test(m20_taking_protects), cmocka_unit_test(m22_manual),
+		cmocka_unit_test(m22_set_later),       cmocka_unit_test(m22_all_marked),
+		cmocka_unit_test(a14_edges),           cmocka_unit_test(m8_slots),
 		cmocka_unit_test(m23_prefault),
 	};
 

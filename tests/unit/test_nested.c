@@ -795,6 +795,37 @@ static void n12_pml(void **state)
 	kit_close(&nest.kit);
 }
 
+/* Any index beyond the page is a full log. */
+static void h82_pml_index(void **state)
+{
+	static const struct {
+		uint16_t index;
+		bool full;
+	} cases[] = {{511, false}, {512, true}, {513, true}, {0x8000, true}, {0xffff, true}};
+	struct umbra_root root;
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct nest nest;
+
+		nest_open(&nest, EPT_4, 4);
+		nest.state.pml = true;
+		nest.state.pml_address = 0x3000;
+		nest.state.pml_index = cases[i].index;
+		enter(&nest);
+		load(&nest, &root);
+		if (cases[i].full) {
+			assert_int_equal(touch(&nest.kit, NGPA, UMBRA_ACCESS_WRITE).event.kind,
+					 UMBRA_EVENT_PML_FULL);
+			assert_int_equal(get64(&nest.kit, 0x4000), 0);
+		} else {
+			resume(&nest.kit, NGPA, UMBRA_ACCESS_WRITE);
+			assert_int_equal(get64(&nest.kit, 0x3ff8), NGPA);
+		}
+		kit_close(&nest.kit);
+	}
+}
+
 /* The log goes with EPTP.6 of the EPTP in use. */
 static void n11_vmfunc_and_log(void **state)
 {
@@ -1034,6 +1065,7 @@ int main(void)
 		cmocka_unit_test(h112_all_asids),
 		cmocka_unit_test(n6_no_advanced_information),
 		cmocka_unit_test(n12_pml),
+		cmocka_unit_test(h82_pml_index),
 		cmocka_unit_test(n11_vmfunc_and_log),
 		cmocka_unit_test(n11_vmfunc),
 		cmocka_unit_test(e8_tables_of_l2_in_read_only_pages),

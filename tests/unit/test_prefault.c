@@ -245,6 +245,31 @@ static void f40_host_answers(void **unused)
 	}
 }
 
+static int every_third_read_only(void *context, umbra_hva hva, bool write, bool *writable)
+{
+	(void)context;
+	(void)write;
+	*writable = hva.v / PAGE % 3 != 0;
+	return 0;
+}
+
+/* T-15: neighbours of a batch have each its own right to be written. */
+static void f40_read_only_between(void **unused)
+{
+	struct umbra_vm_config config = kit_config(UMBRA_PAGING_EPT);
+	struct posix_calls calls = {.may_pin = every_third_read_only};
+	struct kit kit;
+
+	(void)unused;
+	kit_open(&kit, &config, 1);
+	posix_set_calls(kit.host, &calls);
+	EXPECT(0, MEG, UMBRA_OK, 256);
+	for (uint64_t i = 0; i < 256; i++)
+		assert_int_equal(!!(look(&kit, i * PAGE).acc & ACC_WRITE),
+				 (kit.hva.v / PAGE + i) % 3 != 0);
+	kit_close(&kit);
+}
+
 /* ---- others in between ---- */
 
 struct meddler {
@@ -444,12 +469,13 @@ static void t20_two_at_once(void **unused)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(f40_as_faults),   cmocka_unit_test(o7_root),
-		cmocka_unit_test(f40_arguments),   cmocka_unit_test(f41_nested),
-		cmocka_unit_test(f33_unmappable),  cmocka_unit_test(f40_host_answers),
-		cmocka_unit_test(o7_slot_changes), cmocka_unit_test(failing_hooks),
-		cmocka_unit_test(t31_changed_pfn), cmocka_unit_test(s45_tracked),
-		cmocka_unit_test(q30_over_mmio),   cmocka_unit_test(t20_two_at_once),
+		cmocka_unit_test(f40_as_faults),         cmocka_unit_test(o7_root),
+		cmocka_unit_test(f40_arguments),         cmocka_unit_test(f41_nested),
+		cmocka_unit_test(f33_unmappable),        cmocka_unit_test(f40_host_answers),
+		cmocka_unit_test(f40_read_only_between), cmocka_unit_test(o7_slot_changes),
+		cmocka_unit_test(failing_hooks),         cmocka_unit_test(t31_changed_pfn),
+		cmocka_unit_test(s45_tracked),           cmocka_unit_test(q30_over_mmio),
+		cmocka_unit_test(t20_two_at_once),
 	};
 
 	return cmocka_run_group_tests_name("prefault", tests, NULL, NULL);

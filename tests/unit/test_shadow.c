@@ -246,6 +246,28 @@ static void words_are_given_back(void **unused)
 	kit_close(&kit);
 }
 
+/* And their descriptors are used again. */
+static void descriptors_are_used_again(void **unused)
+{
+	uint64_t slabs = 0;
+	struct kit kit;
+
+	(void)unused;
+	open_long(&kit, 1);
+	for (unsigned i = 0; i < 200; i++) {
+		struct umbra_root root;
+
+		resume(&kit, 8 * PAGE, W);
+		umbra_vm_zap_all(kit.vm);
+		posix_reclaim(kit.host);
+		assert_int_equal(umbra_vcpu_load(kit.vcpu, &root), UMBRA_OK);
+		if (!i)
+			slabs = kit.vm->mmu.pages.slab_count;
+	}
+	assert_int_equal(kit.vm->mmu.pages.slab_count, slabs);
+	kit_close(&kit);
+}
+
 /* ---- S-42 ---- */
 
 /* S-43, in words: crosses an entry, or is too small, unless a byte where an entry begins. */
@@ -1166,6 +1188,7 @@ int main(void)
 		cmocka_unit_test(s40_large_mapping_of_a_table),
 		cmocka_unit_test(s40_table_made_on_the_way),
 		cmocka_unit_test(words_are_given_back),
+		cmocka_unit_test(descriptors_are_used_again),
 		cmocka_unit_test(s42_write_sizes),
 		cmocka_unit_test(s42_an_exchange_is_a_write),
 		cmocka_unit_test(exchange_of_what_cannot_be),

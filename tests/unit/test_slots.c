@@ -119,6 +119,27 @@ static void metadata(void **unused)
 	kit_close(&kit);
 }
 
+/* What mirrors need is counted alike, before the slot or after it. */
+static void metadata_of_mirrors(void **unused)
+{
+	struct umbra_vm_config config = kit_config(UMBRA_PAGING_EPT);
+	uint64_t without, with;
+	struct kit kit;
+
+	(void)unused;
+	kit_host(&kit, 1);
+	kit_vm(&kit, &config);
+	assert_int_equal(kit_slot(&kit, 1, 0, 512 * PAGE, 0, 0), UMBRA_OK);
+	without = kit_stats(&kit).metadata_bytes;
+	assert_true(slots_give_mirrors(&kit.vm->mmu));
+	with = kit_stats(&kit).metadata_bytes;
+	assert_true(with > without);
+	assert_int_equal(kit_slot(&kit, 1, 0, 0, 0, 0), UMBRA_OK);
+	assert_int_equal(kit_slot(&kit, 1, 0, 512 * PAGE, 0, 0), UMBRA_OK);
+	assert_int_equal(kit_stats(&kit).metadata_bytes, with);
+	kit_close(&kit);
+}
+
 /* Lack of memory at any allocation changes nothing; M-4's ENOMEM comes last. */
 static void m4_no_memory(void **unused)
 {
@@ -355,10 +376,10 @@ static void s70_level(void **unused)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(m4_errors),      cmocka_unit_test(m4_no_memory),
-		cmocka_unit_test(metadata),       cmocka_unit_test(create_move_delete),
-		cmocka_unit_test(thousand_slots), cmocka_unit_test(s70_level),
-		cmocka_unit_test(random_changes),
+		cmocka_unit_test(m4_errors),          cmocka_unit_test(m4_no_memory),
+		cmocka_unit_test(metadata),           cmocka_unit_test(metadata_of_mirrors),
+		cmocka_unit_test(create_move_delete), cmocka_unit_test(thousand_slots),
+		cmocka_unit_test(s70_level),          cmocka_unit_test(random_changes),
 	};
 
 	return cmocka_run_group_tests_name("slots", tests, NULL, NULL);
