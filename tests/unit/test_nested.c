@@ -542,6 +542,19 @@ static void n10_invept_by_eptp(void **state)
 	load(&nest, &root);
 	assert_true(root.flush);
 	assert_false(look_nested(&nest, NGPA).leaf);
+	/* All that are kept, too. */
+	resume(&nest.kit, NGPA, UMBRA_ACCESS_WRITE);
+	leave(&nest);
+	nest.state.pointer = other;
+	enter(&nest);
+	load(&nest, &root);
+	leave(&nest);
+	edit(&nest, DATA + 0x9000);
+	assert_int_equal(umbra_vcpu_invept(nest.kit.vcpu, 2, 0), UMBRA_OK);
+	nest.state.pointer = first;
+	enter(&nest);
+	load(&nest, &root);
+	assert_false(look_nested(&nest, NGPA).leaf);
 	kit_close(&nest.kit);
 }
 

@@ -269,6 +269,24 @@ static void o11_cpus_do_not_share(void **unused)
 	assert_int_not_equal(root_of(&regs_pae, &other).word, root_of(&regs_pae, &cpu).word);
 }
 
+/* What an L1's CR4 and EFER make of its NPT's entries is in the role as well. */
+static void o11_npt_flags(void **unused)
+{
+	static const uint32_t flags[] = {MODE_NX,       MODE_PSE,    MODE_PSE36, MODE_1G,
+					 MODE_BIT8_MBZ, MODE_NO_PAT, MODE_WP,    MODE_GMET};
+	const uint32_t all = MODE_NPT | MODE_NX | MODE_PSE | MODE_PSE36 | MODE_1G | MODE_BIT8_MBZ |
+			     MODE_NO_PAT | MODE_WP | MODE_GMET;
+	struct mode with, without;
+
+	(void)unused;
+	mode_bind(&with, &format_32, all, 40);
+	for (unsigned i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
+		mode_bind(&without, &format_32, all & ~flags[i], 40);
+		assert_int_not_equal(roles_root(&with, 0x5000, 4).word,
+				     roles_root(&without, 0x5000, 4).word);
+	}
+}
+
 /* With WP=1 hardware applies SMEP and SMAP itself: the tables are shared. */
 static void wp1_shares_across_smep_smap(void **unused)
 {
@@ -290,6 +308,7 @@ int main(void)
 		cmocka_unit_test(r30_roots),
 		cmocka_unit_test(f30_reach),
 		cmocka_unit_test(o11_cpus_do_not_share),
+		cmocka_unit_test(o11_npt_flags),
 		cmocka_unit_test(wp1_shares_across_smep_smap),
 	};
 

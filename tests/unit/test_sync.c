@@ -260,7 +260,18 @@ static const struct {
 };
 #define EDITS (sizeof(edits) / sizeof(edits[0]))
 
-enum flush_by { INVLPG, INVPCID_0, INVPCID_1, INVPCID_2, INVPCID_3, CR3, SET_REGS, PGE, FLUSHES };
+enum flush_by {
+	INVLPG,
+	INVLPGA,
+	INVPCID_0,
+	INVPCID_1,
+	INVPCID_2,
+	INVPCID_3,
+	CR3,
+	SET_REGS,
+	PGE,
+	FLUSHES
+};
 
 static void flush_by(struct kit *kit, enum flush_by how, uint64_t gva)
 {
@@ -270,6 +281,8 @@ static void flush_by(struct kit *kit, enum flush_by how, uint64_t gva)
 
 	switch (how) {
 	case INVLPG: umbra_vcpu_invlpg(kit->vcpu, (umbra_gva){gva}); break;
+	/* ASID 0 is the guest's own. */
+	case INVLPGA: umbra_vcpu_invlpga(kit->vcpu, (umbra_gva){gva}, 0); break;
 	case CR3: assert_int_equal(umbra_vcpu_mov_cr3(kit->vcpu, regs.cr3), UMBRA_OK); break;
 	case PGE: regs.cr4 ^= UMBRA_CR4_PGE; /* fall through */
 	case SET_REGS:
@@ -392,6 +405,19 @@ static void s23_left_to_a_fault(void **unused)
 	guest_write(&kit, at, GVA | 0x25); /* D clear: no shadow-stack page any more */
 	mov_cr3(&kit, PML4);
 	assert_false(look(&kit, GVA).leaf && look(&kit, GVA).entry & 0x40);
+	assert_clean(&kit);
+	kit_close(&kit);
+
+	/* Nor is one under a table without write permission: the second 2M. */
+	open_long(&kit);
+	enter(&kit, &regs);
+	put64(&kit, PD + 8, PT | 5);
+	put64(&kit, at, GVA | 0x45);
+	resume(&kit, (2ull << 20) + GVA, R | U);
+	guest_write(&kit, at, GVA | 0x65 | 1ull << 9);
+	mov_cr3(&kit, PML4);
+	assert_true(look(&kit, (2ull << 20) + GVA).leaf);
+	assert_int_equal(look(&kit, (2ull << 20) + GVA).entry & 0x42, 0);
 	assert_clean(&kit);
 	kit_close(&kit);
 }
