@@ -10,7 +10,7 @@ endif
 
 UMBRA = $(BUILD)/umbra
 
-.PHONY: all build configure demo check images hv hv-run format lint bench clean help
+.PHONY: all build configure demo check images hv hv-run hv-measure format lint bench clean help
 .DEFAULT_GOAL = all
 
 all: build
@@ -50,6 +50,11 @@ GUEST ?= $(BUILD)/hv/guests/guest-modes
 MMU ?= tdp
 hv-run: build
 	@BUILD=$(BUILD) tools/hv-run "$(GUEST)" mmu=$(MMU) $(OPTIONS)
+
+## make hv-measure
+##               instructions that operations cost a guest, beside KVM's (docs/HV.md)
+hv-measure: build
+	@BUILD=$(BUILD) tools/hv-measure
 
 ## make format   let clang-format rewrite the C files
 format:

@@ -16,30 +16,48 @@
 #define BLOCK (2 * MEMORY_MIB)
 #define PAGE 4096ull
 
-static enum umbra_status set(struct vcpu *vcpu, uint32_t id, uint64_t start, uint64_t size)
+static enum umbra_status set(struct vcpu *vcpu, const struct umbra_slot *wanted)
 {
-	const struct umbra_slot slot = {
-		.id = id,
-		.base = {start},
-		.size = size,
-		.hva = {start},
-	};
+	struct umbra_slot slot = *wanted;
 
+	slot.hva.v = slot.base.v;
 	return umbra_slot_set(vcpu->vm, &slot);
 }
 
-void devices_add_ram(struct vcpu *vcpu)
+/* Whole pages of RAM from region @i of the firmware's map on; returns their size. */
+static uint64_t ram_of(const struct memory *memory, unsigned i, uint64_t *start)
+{
+	*start = (memory->region[i].start + PAGE - 1) & ~(PAGE - 1);
+	return memory_run(memory, *start) & ~(PAGE - 1);
+}
+
+void devices_add_ram(struct vcpu *vcpu, uint32_t flags)
 {
 	for (unsigned i = 0; i < vcpu->memory->region_count; i++) {
-		uint64_t start = (vcpu->memory->region[i].start + PAGE - 1) & ~(PAGE - 1);
-		uint64_t size = memory_run(vcpu->memory, start) & ~(PAGE - 1);
-		enum umbra_status status = size ? set(vcpu, i, start, size) : UMBRA_OK;
+		uint64_t start, size = ram_of(vcpu->memory, i, &start);
+		const struct umbra_slot slot = {
+			.id = i, .flags = flags, .base = {start}, .size = size};
+		enum umbra_status status = size ? set(vcpu, &slot) : UMBRA_OK;
 
 		if (status == UMBRA_EUNMAPPABLE)
 			continue; /* above 4 GiB on a PAE host: not the guest's */
 		if (status)
 			report_stop(vcpu, "cannot give the guest its memory at %llx: %s",
 				    (unsigned long long)start, umbra_strstatus(status));
+	}
+}
+
+void devices_take_log(struct vcpu *vcpu)
+{
+	for (unsigned i = 0; i < vcpu->memory->region_count; i++) {
+		uint64_t start, pages = ram_of(vcpu->memory, i, &start) / PAGE;
+		const size_t bytes = (pages + 63) / 64 * sizeof(uint64_t);
+		uint64_t *marks = bytes ? umbra_host_alloc(&vcpu->port, bytes) : NULL;
+
+		if (!marks)
+			continue;
+		umbra_vm_get_dirty_log(vcpu->vm, i, marks);
+		umbra_host_free(&vcpu->port, marks, bytes);
 	}
 }
 
@@ -59,20 +77,19 @@ bool devices_add(struct vcpu *vcpu, uint64_t gpa)
 {
 	const struct memory *memory = vcpu->memory;
 	uint64_t start = gpa & ~(BLOCK - 1), end = start + BLOCK;
-	uint32_t id = DEVICE_ID + vcpu->devices % DEVICES_MAX;
+	const uint32_t id = DEVICE_ID + vcpu->devices % DEVICES_MAX;
 
 	if (!cut(gpa, memory->own_start, memory->own_end, &start, &end))
 		return false;
 	for (unsigned i = 0; i < memory->region_count; i++) {
-		uint64_t from = (memory->region[i].start + PAGE - 1) & ~(PAGE - 1);
-		uint64_t size = memory_run(memory, from) & ~(PAGE - 1);
+		uint64_t from, size = ram_of(memory, i, &from);
 
 		if (size)
 			cut(gpa, from, from + size, &start, &end);
 	}
 	if (vcpu->devices >= DEVICES_MAX)
-		set(vcpu, id, 0, 0);
-	if (set(vcpu, id, start, end - start))
+		set(vcpu, &(struct umbra_slot){.id = id});
+	if (set(vcpu, &(struct umbra_slot){.id = id, .base = {start}, .size = end - start}))
 		return false;
 	vcpu->devices++;
 	return true;

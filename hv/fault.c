@@ -90,7 +90,7 @@ void fault_exit(struct vcpu *vcpu)
 	/* No load: entering reads the PDPTEs of PAE tables anew, and the library kicks if the
 	 * root has changed. */
 	if (!vcpu->options->shadow && what.verdict == UMBRA_RESUME && what.level == 1 &&
-	    vcpu->options->around > 1)
+	    vcpu->options->around > 1 && !(exit.event.code & UMBRA_PF_P))
 		fault_around(vcpu);
 }
 

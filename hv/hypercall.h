@@ -16,6 +16,9 @@
 enum hypercall {
 	HYPERCALL_COUNTS, /* EAX = exits, EDX = flushes so far */
 	HYPERCALL_ZAP, /* drop all tables (umbra_vm_zap_all) */
+	HYPERCALL_LOG_BEGIN, /* log writes to all RAM: write protected from now on */
+	HYPERCALL_LOG_TAKE, /* take the log, and write protect again what was written */
+	HYPERCALL_LOG_END,
 };
 
 struct hypercall_counts {

@@ -175,7 +175,7 @@ static _Noreturn void start(void)
 	vcpu_init(&vcpu);
 	guest_stage(&guest, &memory);
 	guest_load(&guest, &vcpu);
-	devices_add_ram(&vcpu);
+	devices_add_ram(&vcpu, 0);
 	cr_set(&vcpu, &regs);
 	if (options.prefault)
 		fault_prefault(&vcpu);

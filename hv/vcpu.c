@@ -138,6 +138,9 @@ static void vmmcall(struct vcpu *vcpu)
 		vcpu->gprs.r[2] = (uint32_t)vcpu->port.flushes;
 		break;
 	case HYPERCALL_ZAP: umbra_vm_zap_all(vcpu->vm); break;
+	case HYPERCALL_LOG_BEGIN: devices_add_ram(vcpu, UMBRA_SLOT_LOG_DIRTY); break;
+	case HYPERCALL_LOG_TAKE: devices_take_log(vcpu); break;
+	case HYPERCALL_LOG_END: devices_add_ram(vcpu, 0); break;
 	}
 	vcpu_skip(vcpu, 3);
 }

@@ -127,8 +127,11 @@ void fault_exit(struct vcpu *vcpu);
 void fault_prefault(struct vcpu *vcpu);
 /** devices_add - make a slot of the devices around @gpa. False: there may be none. */
 bool devices_add(struct vcpu *vcpu, uint64_t gpa);
-/** devices_add_ram - the slots of the guest's RAM. */
-void devices_add_ram(struct vcpu *vcpu);
+/** devices_add_ram - the slots of the guest's RAM; @flags: UMBRA_SLOT_LOG_DIRTY or 0. Once more:
+ * logging begins or ends. */
+void devices_add_ram(struct vcpu *vcpu, uint32_t flags);
+/** devices_take_log - of all RAM; what it says is not looked at. */
+void devices_take_log(struct vcpu *vcpu);
 
 /* ---- report.c ---- */
 

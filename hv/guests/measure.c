@@ -54,17 +54,36 @@ static struct hypercall_counts counts(void)
 	return now;
 }
 
-/* Run @loop over @count and print what one turn costs. */
-static void measure(const char *name, const void *loop, uint32_t start, uint32_t count)
+/* What one of @count turns cost. Not the way in and out, which is alike for all. */
+static void say(const char *name, uint32_t ticks, struct hypercall_counts before, uint32_t count)
 {
-	struct hypercall_counts before = counts(), after;
-	uint64_t ticks = long_call(loop, start, count, at(level4));
+	struct hypercall_counts after = counts();
 
-	after = counts();
-	/* Not the way in and out, which is alike for all. */
-	guest_print("%s %u per turn, %u exits, %u flushes in %u turns\n", name,
-		    (uint32_t)ticks / count, after.exits - before.exits,
-		    after.flushes - before.flushes, count);
+	guest_print("%s %u per turn, %u exits, %u flushes in %u turns\n", name, ticks / count,
+		    after.exits - before.exits, after.flushes - before.flushes, count);
+}
+
+static void measure(const char *name, const void *loop, uint32_t start)
+{
+	struct hypercall_counts before = counts();
+
+	say(name, (uint32_t)long_call(loop, start, COUNT, at(level4)), before, COUNT);
+}
+
+/* Writes to pages that are mapped and were written before the log was last taken. */
+static void measure_log(void)
+{
+	struct hypercall_counts before;
+	uint64_t ticks;
+
+	hypercall(HYPERCALL_LOG_BEGIN);
+	measure("log begun, touch    ", long_touch, PAGES);
+	before = counts();
+	ticks = guest_tsc();
+	hypercall(HYPERCALL_LOG_TAKE);
+	say("log taken, a page   ", (uint32_t)(guest_tsc() - ticks), before, COUNT);
+	measure("write after that    ", long_touch, PAGES);
+	hypercall(HYPERCALL_LOG_END);
 }
 
 int guest_main(uint32_t magic, uint32_t information)
@@ -73,16 +92,18 @@ int guest_main(uint32_t magic, uint32_t information)
 	(void)information;
 	has_hypercalls = hypercall_present();
 	make_tables();
-	measure("nothing             ", long_nothing, 0, COUNT);
-	measure("CPUID               ", long_cpuid, 0, COUNT);
-	measure("first touch         ", long_touch, PAGES, COUNT);
-	measure("second touch        ", long_touch, PAGES, COUNT);
+	measure("nothing             ", long_nothing, 0);
+	measure("CPUID               ", long_cpuid, 0);
+	measure("first touch         ", long_touch, PAGES);
+	measure("second touch        ", long_touch, PAGES);
 	if (has_hypercalls) {
 		hypercall(HYPERCALL_ZAP);
-		measure("refault after zap   ", long_touch, PAGES, COUNT);
+		measure("refault after zap   ", long_touch, PAGES);
 	}
-	measure("PTE = 0, INVLPG     ", long_unmap, at(level1), COUNT);
-	measure("PTE = page, touch   ", long_remap, at(level1), COUNT);
-	measure("MOV CR3, same value ", long_cr3, 0, COUNT);
+	measure("PTE = 0, INVLPG     ", long_unmap, at(level1));
+	measure("PTE = page, touch   ", long_remap, at(level1));
+	measure("MOV CR3, same value ", long_cr3, 0);
+	if (has_hypercalls)
+		measure_log();
 	return 0;
 }
