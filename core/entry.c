@@ -237,6 +237,8 @@ void entry_bind(struct entry_kind *kind, const struct entry_config *config)
 		.layout = layout,
 		.address = bits_between(config->maxphyaddr - 1u, UMBRA_PAGE_SHIFT),
 		.present = layout->present | layout->always,
+		.logged_mask = layout->mmu_present | layout->mmu_writable | layout->write,
+		.logged = layout->mmu_present | layout->mmu_writable,
 		.ad = config->ad || !config->ept,
 		.exec_only = config->exec_only,
 		.pae = config->pae && !config->ept,

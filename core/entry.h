@@ -57,6 +57,7 @@ struct entry_kind {
 	 * layout leaves them to hardware that has no A/D). */
 	uint64_t present, accessed, dirty;
 	uint64_t key_mask; /* 0: leaves carry no key */
+	uint64_t logged_mask, logged; /* entry_is_logged() */
 	bool ad; /* hardware sets A/D */
 	bool exec_only;
 	bool pae; /* 62:52 are reserved to hardware */
@@ -133,10 +134,20 @@ static inline umbra_pfn entry_pfn(const struct entry_kind *kind, uint64_t entry)
 {
 	return (umbra_pfn){(entry & kind->address) >> UMBRA_PAGE_SHIFT};
 }
+/** entry_frame - the bits of @pfn in an entry. */
+static inline uint64_t entry_frame(const struct entry_kind *kind, umbra_pfn pfn)
+{
+	return pfn.v << UMBRA_PAGE_SHIFT & kind->address;
+}
+/** entry_is_logged - a present entry that might be writable but for the dirty log (S-41). */
+static inline bool entry_is_logged(const struct entry_kind *kind, uint64_t entry)
+{
+	return (entry & kind->logged_mask) == kind->logged;
+}
 /** entry_with_pfn - a leaf of 4K like @entry, of another frame. */
 static inline uint64_t entry_with_pfn(const struct entry_kind *kind, uint64_t entry, umbra_pfn pfn)
 {
-	return (entry & ~kind->address) | (pfn.v << UMBRA_PAGE_SHIFT & kind->address);
+	return (entry & ~kind->address) | entry_frame(kind, pfn);
 }
 static inline umbra_hpa entry_table(const struct entry_kind *kind, uint64_t entry)
 {

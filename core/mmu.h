@@ -20,6 +20,9 @@ struct mmu {
 	enum umbra_paging paging;
 	/** How entries are written. */
 	struct entry_kind kind;
+	/** TDP leaves of frame 0 at level 1: that the host does not let anybody write, that it
+	 * does (quick_init). */
+	uint64_t leaf[2];
 	/** TDP: levels of the tables, and first guest frame they cannot map; shadow paging: no
 	 * frame is beyond reach. */
 	uint8_t levels;
@@ -54,6 +57,10 @@ struct mmu {
 	/** Of pages made now; changing it makes all others obsolete (S-62). */
 	uint8_t generation;
 	uint32_t page_limit;
+	/** Steps, with the MMU lock exclusive or before it is next taken so, when a table is
+	 * zapped or becomes obsolete, and when mirroring or tracking begins: what quick.c has
+	 * found may be so no more. */
+	uint64_t changes;
 	struct pages pages;
 	struct slots slots;
 	struct umbra_stats stats;
@@ -101,8 +108,18 @@ static inline void mmu_trace(struct mmu *mmu, const struct umbra_trace event)
 {
 	if (MMU_RECENT_KINDS >> event.kind & 1)
 		mmu_remember(mmu, event);
-	if (__builtin_expect(mmu->trace, 0))
-		umbra_host_trace(mmu->host, &event);
+	if (__builtin_expect(mmu->trace, 0)) {
+		/* A copy, so that nothing is stored where nobody traces. */
+		const struct umbra_trace told = event;
+
+		umbra_host_trace(mmu->host, &told);
+	}
+}
+
+/** page_is_obsolete - zapped, or to be zapped: no root any more (S-62). */
+static inline bool page_is_obsolete(const struct mmu *mmu, const struct page *page)
+{
+	return page->role.invalid || page->generation != mmu->generation;
 }
 
 /** mmu_page_is_tdp - does @page map guest-physical frames of L1 and mirror nothing? */
@@ -115,6 +132,11 @@ static inline bool mmu_page_is_tdp(const struct mmu *mmu, const struct page *pag
 static inline void mmu_count(uint64_t *counter, uint64_t delta)
 {
 	__atomic_fetch_add(counter, delta, __ATOMIC_RELAXED);
+}
+
+static inline void mmu_change(struct mmu *mmu)
+{
+	__atomic_fetch_add(&mmu->changes, 1, __ATOMIC_RELEASE);
 }
 
 /** mmu_count_locked - the same with the MMU lock held, which under shadow paging is

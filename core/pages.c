@@ -186,11 +186,6 @@ umbra_hpa reserve_table(struct mmu *mmu, struct reserve *reserve)
 	return reserve->table[--reserve->table_count];
 }
 
-bool page_is_obsolete(const struct mmu *mmu, const struct page *page)
-{
-	return page->role.invalid || page->generation != mmu->generation;
-}
-
 struct page *page_of(struct mmu *mmu, umbra_hpa table)
 {
 	return *umbra_host_page_private(mmu->host,

@@ -136,8 +136,6 @@ void pages_free_deferred(struct mmu *mmu, struct page *page);
 void pages_unmake(struct mmu *mmu, struct reserve *reserve, struct page *page);
 void pages_free_block(struct mmu *mmu, struct chain_block *block);
 
-/** page_is_obsolete - zapped, or to be zapped: no root any more (S-62). */
-bool page_is_obsolete(const struct mmu *mmu, const struct page *page);
 /** page_of - descriptor of the table page at @table. */
 struct page *page_of(struct mmu *mmu, umbra_hpa table);
 /** page_entries - its 512 entries (4 for a PAE root). */

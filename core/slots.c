@@ -142,6 +142,7 @@ bool slots_give_mirrors(struct mmu *mmu)
 		mmu->slots.bytes += slot_bytes(slot);
 	}
 	mmu->mirrors = enough;
+	mmu_change(mmu);
 	return enough;
 }
 

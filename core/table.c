@@ -287,6 +287,7 @@ void table_zap_page(struct edit *edit, struct page *page)
 		rmap_account(mmu, page, -1);
 	page->role.invalid = 1;
 	mmu_count(&mmu->stats.mmu_shadow_zapped, 1);
+	mmu_change(mmu);
 	mmu_trace(mmu, (struct umbra_trace){UMBRA_TRACE_PREPARE_ZAP_PAGE, page->gfn,
 					    page->role.word, page->hpa.v, entries});
 	if (page->roots)

@@ -483,8 +483,8 @@ static enum umbra_status look_into(struct umbra_vcpu *vcpu, struct fault *fault)
 	return status;
 }
 
-enum umbra_status umbra_vcpu_fault(struct umbra_vcpu *vcpu, const struct umbra_exit *exit,
-				   struct umbra_resolution *resolution)
+enum umbra_status vcpu_fault(struct umbra_vcpu *vcpu, const struct umbra_exit *exit,
+			     struct umbra_resolution *resolution)
 {
 	struct mmu *mmu = &vcpu->vm->mmu;
 	struct rootset *set = vcpu_roots(vcpu);

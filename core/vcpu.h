@@ -6,6 +6,7 @@
 #define CORE_VCPU_H
 
 #include "core/mmio.h"
+#include "core/quick.h"
 #include "core/rootset.h"
 #include "core/vm.h"
 
@@ -41,6 +42,7 @@ struct umbra_vcpu {
 	/** Flush the hardware's translations of L1, of L2, before it is entered. */
 	bool flush_l1, flush_l2;
 	struct reserve reserve;
+	struct quick quick;
 };
 
 /** vcpu_in_l2 - is L2 what runs? */
@@ -81,6 +83,9 @@ enum umbra_status vcpu_take_pdptes(struct umbra_vcpu *vcpu, struct umbra_regs *r
 /** vcpu_set_guest - @guest's registers are @regs, which are legal. */
 void vcpu_set_guest(struct umbra_vcpu *vcpu, struct vcpu_guest *guest,
 		    const struct umbra_regs *regs);
+/** vcpu_fault - umbra_vcpu_fault(), the whole way. */
+enum umbra_status vcpu_fault(struct umbra_vcpu *vcpu, const struct umbra_exit *exit,
+			     struct umbra_resolution *resolution);
 /** vcpu_switch_own - registers or guest have changed under shadow paging. */
 void vcpu_switch_own(struct umbra_vcpu *vcpu, bool flushes);
 

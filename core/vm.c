@@ -147,6 +147,8 @@ static void mmu_set_up(struct mmu *mmu, const struct umbra_vm_config *config)
 	if (config->no_mmio_caching)
 		entry_set_mmio(&mmu->kind, 0, 0, 0);
 	mmu->mmio_wide = config->mmio_wide_generation;
+	mmu->changes = 1; /* 0 is before all */
+	quick_init(mmu);
 }
 
 enum umbra_status umbra_vm_create(const struct umbra_vm_config *config, struct umbra_vm **vm)
@@ -197,6 +199,7 @@ void vm_reload(struct umbra_vm *vm)
 static void make_obsolete(struct umbra_vm *vm)
 {
 	vm->mmu.generation ^= 1;
+	mmu_change(&vm->mmu);
 	vm_reload(vm);
 }
 
@@ -281,6 +284,7 @@ static enum umbra_status track(struct mmu *mmu, umbra_gfn gfn, bool on)
 		return UMBRA_EINVAL;
 	umbra_host_lock(mmu->host, UMBRA_LOCK_MMU, true);
 	mmu->tracking = true;
+	mmu_change(mmu);
 	*count += on ? 1 : -1;
 	/* Every mapping goes; faults make them anew without W. */
 	if (on && *count == 1)
