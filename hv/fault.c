@@ -11,24 +11,6 @@
  */
 #include "hv/complete.h"
 
-static void take(const struct vcpu *vcpu, struct umbra_exit *exit)
-{
-	const struct vmcb *v = vcpu->vmcb;
-
-	*exit = (struct umbra_exit){
-		.event = {.code = v->exit_info_1},
-		.cpl = v->cpl,
-		.ac = v->rflags & RFLAGS_AC,
-	};
-	if (v->exit_code == VMCB_EXIT_NPF) {
-		exit->event.kind = UMBRA_EVENT_NPF;
-		exit->event.gpa.v = v->exit_info_2;
-	} else {
-		exit->event.kind = UMBRA_EVENT_PF;
-		exit->event.gva.v = v->exit_info_2;
-	}
-}
-
 /* What cannot be carried out here the guest may do itself, on a table that is none any more
  * (S-44). */
 static void emulate(struct vcpu *vcpu, umbra_gpa gpa)
@@ -74,24 +56,50 @@ static void fault_around(struct vcpu *vcpu)
 		;
 }
 
-void fault_exit(struct vcpu *vcpu)
+static _Noreturn void refused(struct vcpu *vcpu, enum umbra_status status)
 {
-	struct umbra_exit exit;
-	struct umbra_resolution what;
-	enum umbra_status status;
+	report_stop(vcpu, "fault at %llx, code %llx: %s",
+		    (unsigned long long)vcpu->vmcb->exit_info_2,
+		    (unsigned long long)vcpu->vmcb->exit_info_1, umbra_strstatus(status));
+}
 
-	take(vcpu, &exit);
-	status = umbra_vcpu_fault(vcpu->mmu, &exit, &what);
+static inline void look_into(struct vcpu *vcpu, struct umbra_resolution *what)
+{
+	enum umbra_status status = umbra_vcpu_fault(vcpu->mmu, &vcpu->exit, what);
+
 	if (status)
-		report_stop(vcpu, "fault at %llx, code %llx: %s",
-			    (unsigned long long)vcpu->vmcb->exit_info_2,
-			    (unsigned long long)vcpu->vmcb->exit_info_1, umbra_strstatus(status));
-	act(vcpu, &what);
+		refused(vcpu, status);
+	if (what->verdict != UMBRA_RESUME)
+		act(vcpu, what);
+}
+
+/* Nothing else of vcpu->exit is looked at; it stays what it was. */
+void fault_npf(struct vcpu *vcpu)
+{
+	struct umbra_resolution what;
+
+	vcpu->exit.event.kind = UMBRA_EVENT_NPF;
+	vcpu->exit.event.code = vcpu->vmcb->exit_info_1;
+	vcpu->exit.event.gpa.v = vcpu->vmcb->exit_info_2;
+	look_into(vcpu, &what);
 	/* No load: entering reads the PDPTEs of PAE tables anew, and the library kicks if the
-	 * root has changed. */
-	if (!vcpu->options->shadow && what.verdict == UMBRA_RESUME && what.level == 1 &&
-	    vcpu->options->around > 1 && !(exit.event.code & UMBRA_PF_P))
+	 * root has changed. What was there, but write protected, has its neighbours. */
+	if (what.verdict == UMBRA_RESUME && what.level == 1 && vcpu->options->around > 1 &&
+	    !(vcpu->exit.event.code & UMBRA_PF_P))
 		fault_around(vcpu);
+}
+
+void fault_pf(struct vcpu *vcpu)
+{
+	const struct vmcb *v = vcpu->vmcb;
+	struct umbra_resolution what;
+
+	vcpu->exit.event.kind = UMBRA_EVENT_PF;
+	vcpu->exit.event.code = v->exit_info_1;
+	vcpu->exit.event.gva.v = v->exit_info_2;
+	vcpu->exit.cpl = v->cpl;
+	vcpu->exit.ac = v->rflags & RFLAGS_AC;
+	look_into(vcpu, &what);
 }
 
 void fault_prefault(struct vcpu *vcpu)

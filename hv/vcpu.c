@@ -168,18 +168,12 @@ static void dispatch_other(struct vcpu *vcpu, uint32_t code)
 	}
 }
 
-static void dispatch(struct vcpu *vcpu)
+static void dispatch(struct vcpu *vcpu, uint32_t code)
 {
-	uint32_t code = (uint32_t)vcpu->vmcb->exit_code;
-
 	switch (code) {
-	case VMCB_EXIT_NPF:
-		count(vcpu, VCPU_EXITS_NPF);
-		fault_exit(vcpu);
-		break;
 	case VMCB_EXIT_EXCEPTION + VECTOR_PF:
 		count(vcpu, VCPU_EXITS_PF);
-		fault_exit(vcpu);
+		fault_pf(vcpu);
 		break;
 	case VMCB_EXIT_CR_READ + 0:
 	case VMCB_EXIT_CR_READ + 3:
@@ -212,17 +206,29 @@ static void dispatch(struct vcpu *vcpu)
 
 void vcpu_run(struct vcpu *vcpu)
 {
+	struct vmcb *const v = vcpu->vmcb;
+	const uint64_t physical = vcpu->vmcb_physical;
+
 	vcpu->started = cpu_tsc();
 	for (;;) {
+		uint64_t code;
+
 		if (vcpu->port.reload)
 			load(vcpu);
 		if (vcpu->port.flush)
 			flush(vcpu);
-		svm_enter(&vcpu->gprs, vcpu->vmcb_physical);
-		vcpu->vmcb->tlb_control = VMCB_TLB_KEEP;
-		vcpu->vmcb->event = 0;
-		dispatch(vcpu);
-		if (vcpu->vmcb->exit_event & VMCB_EVENT_VALID)
+		svm_enter(&vcpu->gprs, physical);
+		v->tlb_control = VMCB_TLB_KEEP;
+		v->event = 0;
+		code = v->exit_code;
+		/* Most exits, with nested paging. */
+		if (code == VMCB_EXIT_NPF) {
+			count(vcpu, VCPU_EXITS_NPF);
+			fault_npf(vcpu);
+		} else {
+			dispatch(vcpu, (uint32_t)code);
+		}
+		if (v->exit_event & VMCB_EVENT_VALID)
 			inject_again(vcpu);
 		if (vcpu->port.deferred)
 			port_settle(&vcpu->port);

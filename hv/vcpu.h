@@ -35,6 +35,8 @@ struct vcpu {
 	struct gprs gprs;
 	struct umbra_vm *vm;
 	struct umbra_vcpu *mmu;
+	/** The last fault, as the library was told. */
+	struct umbra_exit exit;
 	struct port port;
 	const struct cpu *cpu;
 	const struct memory *memory;
@@ -121,8 +123,9 @@ struct umbra_regs cr_regs(const struct vcpu *vcpu);
 bool cr_write_0(struct vcpu *vcpu, uint64_t value);
 /** cr_set - the guest's paging registers are now @regs. False: they are refused. */
 bool cr_set(struct vcpu *vcpu, const struct umbra_regs *regs);
-/** fault_exit - #PF or NPF. */
-void fault_exit(struct vcpu *vcpu);
+/** fault_npf, fault_pf - exits of the two. */
+void fault_npf(struct vcpu *vcpu);
+void fault_pf(struct vcpu *vcpu);
 /** fault_prefault - map the guest's RAM before it runs. */
 void fault_prefault(struct vcpu *vcpu);
 /** devices_add - make a slot of the devices around @gpa. False: there may be none. */
