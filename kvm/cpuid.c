@@ -53,11 +53,86 @@ struct umbra_cpu kvm_cpuid_none(const struct umbra_cpu *host)
 	return cpu;
 }
 
+/* ---- what the host has ---- */
+
+#define HAS_INDEX 1u /* kvm_cpuid.flags */
+#define LINEAR_BITS (cpu->features & UMBRA_CPU_LA57 ? 57u : 48u)
+
+static const uint32_t supported[][2] = {{0, 0},          {1, 0},          {7, 0},         {7, 1},
+					{0x80000000, 0}, {0x80000001, 0}, {0x80000008, 0}};
+#define SUPPORTED (sizeof(supported) / sizeof(supported[0]))
+
+/* Physical bits, linear bits, and those of guest addresses that the tables translate: 0 where
+ * they are the guest's own. */
+static uint32_t widths_of(const struct umbra_vm_config *vm)
+{
+	const struct umbra_cpu *cpu = &vm->cpu;
+	uint32_t mapped = vm->levels == 3 ? 32 : vm->levels == 4 ? 48 : 52;
+
+	if (mapped > cpu->maxphyaddr)
+		mapped = cpu->maxphyaddr;
+	if (vm->paging == UMBRA_PAGING_SHADOW)
+		mapped = 0;
+	return cpu->maxphyaddr | LINEAR_BITS << 8 | mapped << 16;
+}
+
+static void fill(const struct umbra_vm_config *vm, struct kvm_cpuid *entry)
+{
+	static const char names[2][13] = {"GenuineIntel", "AuthenticAMD"};
+	const char *name = names[vm->cpu.vendor == UMBRA_VENDOR_AMD];
+
+	entry->flags = entry->leaf == 7 ? HAS_INDEX : 0;
+	for (size_t i = 0; i < FEATURES; i++) {
+		uint32_t *value = (uint32_t *)((uint8_t *)entry + features[i].where);
+
+		if (features[i].leaf == entry->leaf && features[i].index == entry->index &&
+		    vm->cpu.features & features[i].feature)
+			*value |= 1u << features[i].bit;
+	}
+	switch (entry->leaf) {
+	case 0:
+		entry->eax = 7;
+		memcpy(&entry->ebx, name, 4);
+		memcpy(&entry->edx, name + 4, 4);
+		memcpy(&entry->ecx, name + 8, 4);
+		break;
+	case 7: entry->eax |= entry->index ? 0 : 1; break; /* the last index */
+	case 0x80000000: entry->eax = 0x80000008; break;
+	case 0x80000008: entry->eax = widths_of(vm); break;
+	default: break;
+	}
+}
+
+int64_t kvm_cpuid_supported(struct kvm_process *process, uint64_t arg)
+{
+	struct kvm_cpuid list[SUPPORTED];
+	uint32_t head[2];
+	int64_t result = kvm_copy_in(process, arg, head, sizeof(head));
+
+	if (result)
+		return result;
+	if (head[0] < SUPPORTED)
+		return kvm_refuse(process, E2BIG, "there are %zu entries, and room for %" PRIu32,
+				  SUPPORTED, head[0]);
+	memset(list, 0, sizeof(list));
+	for (size_t i = 0; i < SUPPORTED; i++) {
+		list[i].leaf = supported[i][0];
+		list[i].index = supported[i][1];
+		fill(&process->config.vm, &list[i]);
+	}
+	head[0] = SUPPORTED;
+	result = kvm_copy_out(process, arg + sizeof(head), list, sizeof(list));
+	return result ? result : kvm_copy_out(process, arg, head, sizeof(head));
+}
+
+/* ---- what a program tells ---- */
+
 static const struct kvm_cpuid *find(const struct kvm_cpuid *list, uint32_t count, uint32_t leaf,
 				    uint32_t index)
 {
 	for (uint32_t i = 0; i < count; i++)
-		if (list[i].leaf == leaf && (list[i].index == index || !(list[i].flags & 1)))
+		if (list[i].leaf == leaf &&
+		    (list[i].index == index || !(list[i].flags & HAS_INDEX)))
 			return &list[i];
 	return NULL;
 }

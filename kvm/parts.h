@@ -83,6 +83,8 @@ struct kvm_vcpu {
 	bool ran;
 };
 
+#define KVM_MMIO_KEPT 16u
+
 struct kvm_vm {
 	struct kvm_vm *next;
 	struct kvm_process *process;
@@ -96,6 +98,9 @@ struct kvm_vm {
 	unsigned vcpu_count;
 	struct kvm_guest_memory *memfds;
 	uint64_t memfd_bytes;
+	/** Frames that MMIO entries were made for lately, in a ring: hardware meets those. */
+	uint64_t mmio[KVM_MMIO_KEPT];
+	unsigned mmio_count;
 };
 
 struct kvm_process {
@@ -146,6 +151,10 @@ unsigned kvm_vm_root_bits(const struct kvm_vm *vm);
 int64_t kvm_vm_enable_cap(struct kvm_vm *vm, uint64_t arg);
 int64_t kvm_vm_create_memfd(struct kvm_vm *vm, uint64_t arg);
 int64_t kvm_vm_set_attributes(struct kvm_vm *vm, uint64_t arg);
+/** kvm_vm_set_tss, kvm_vm_set_identity_map - where KVM may keep pages of its own for CPUs that
+ * cannot run real mode; here none needs them. */
+int64_t kvm_vm_set_tss(struct kvm_vm *vm, uint64_t arg);
+int64_t kvm_vm_set_identity_map(struct kvm_vm *vm, uint64_t arg);
 
 int64_t kvm_slot_set(struct kvm_vm *vm, uint64_t arg, bool version2);
 /** kvm_slot_unbind - @memfd is closed: slots that had it have no private memory any more. */
@@ -173,6 +182,8 @@ bool kvm_vcpu_is_pae(const struct kvm_sregs *sregs);
 /** kvm_cpuid_none - what a guest's CPU has before CPUID is set. */
 struct umbra_cpu kvm_cpuid_none(const struct umbra_cpu *host);
 int64_t kvm_cpuid_set(struct kvm_vcpu *vcpu, uint64_t arg);
+/** kvm_cpuid_supported - the host's CPUID as a guest may have it. */
+int64_t kvm_cpuid_supported(struct kvm_process *process, uint64_t arg);
 
 int64_t kvm_run(struct kvm_vcpu *vcpu, uint64_t arg);
 /** kvm_run_memory_fault - leave KVM_EXIT_MEMORY_FAULT for the page of @gpa. */

@@ -206,6 +206,7 @@ static int64_t system_request(struct kvm_process *process, uint32_t request, uin
 	case KVM_CREATE_VM: return kvm_vm_create(process, arg);
 	case KVM_CHECK_EXTENSION: return kvm_system_capability(process, NULL, arg);
 	case KVM_GET_VCPU_MMAP_SIZE: return kvm_system_mmap_size(process, arg);
+	case KVM_GET_SUPPORTED_CPUID: return kvm_cpuid_supported(process, arg);
 	default: return kvm_refuse(process, EINVAL, "/dev/kvm has no such request");
 	}
 }
@@ -220,6 +221,8 @@ static int64_t vm_request(struct kvm_vm *vm, uint32_t request, uint64_t arg)
 	case KVM_ENABLE_CAP: return kvm_vm_enable_cap(vm, arg);
 	case KVM_CREATE_GUEST_MEMFD: return kvm_vm_create_memfd(vm, arg);
 	case KVM_SET_MEMORY_ATTRIBUTES: return kvm_vm_set_attributes(vm, arg);
+	case KVM_SET_TSS_ADDR: return kvm_vm_set_tss(vm, arg);
+	case KVM_SET_IDENTITY_MAP_ADDR: return kvm_vm_set_identity_map(vm, arg);
 	case KVM_GET_DIRTY_LOG: return kvm_dirty_get(vm, arg);
 	case KVM_CLEAR_DIRTY_LOG: return kvm_dirty_clear(vm, arg);
 	default: return kvm_refuse(vm->process, ENOTTY, "a VM has no such request");
@@ -250,7 +253,10 @@ static bool is_known(uint32_t request)
 		KVM_CREATE_VM,
 		KVM_CHECK_EXTENSION,
 		KVM_GET_VCPU_MMAP_SIZE,
+		KVM_GET_SUPPORTED_CPUID,
 		KVM_CREATE_VCPU,
+		KVM_SET_TSS_ADDR,
+		KVM_SET_IDENTITY_MAP_ADDR,
 		KVM_SET_USER_MEMORY_REGION,
 		KVM_SET_USER_MEMORY_REGION2,
 		KVM_ENABLE_CAP,

@@ -8,7 +8,8 @@
  *
  * Each access goes the way that hardware would send it when no table has the page yet: the
  * guest's own translation, then the fault that this VM's paging would report, to the library.
- * (If the page is mapped already hardware would not have asked; the library says so.) The
+ * (If the page is mapped already hardware would not have asked; the library says so. Where an
+ * MMIO entry was made it meets that, and reports it as such.) The
  * guest's tables themselves are read in software, not faulted in.
  *
  * Exits are KVM's: a fetch where there is no memory cannot be emulated, memory that is there
@@ -143,6 +144,27 @@ static struct umbra_event fault_of(const struct run *run, umbra_gva gva, umbra_g
 	return event;
 }
 
+/* Has an MMIO entry been made for it, which hardware would meet? (It may be gone.) */
+static bool may_meet(const struct kvm_vm *vm, umbra_gpa gpa)
+{
+	for (unsigned i = 0; i < vm->mmio_count && i < KVM_MMIO_KEPT; i++)
+		if (vm->mmio[i] == gpa.v >> UMBRA_PAGE_SHIFT)
+			return true;
+	return false;
+}
+
+/* The fault of an MMIO entry instead. */
+static struct umbra_event met(struct umbra_event event)
+{
+	if (event.kind == UMBRA_EVENT_EPT_VIOLATION) {
+		event.kind = UMBRA_EVENT_EPT_MISCONFIG;
+		event.code = 0;
+	} else {
+		event.code |= UMBRA_PF_P | UMBRA_PF_RSVD;
+	}
+	return event;
+}
+
 /* The guest's own translation; false: it faults, or cannot be done. */
 static bool translate(struct run *run, umbra_gva gva, unsigned access, umbra_gpa *gpa)
 {
@@ -191,6 +213,15 @@ static bool judge(struct run *run, const struct umbra_resolution *what, umbra_gp
 	}
 }
 
+static void say_met(struct run *run, const struct umbra_event *event)
+{
+	if (event->kind == UMBRA_EVENT_EPT_MISCONFIG)
+		kvm_tell(run->process, KVM_TOLD_STEP, "EPT misconfiguration: an MMIO entry");
+	else if (event->code & UMBRA_PF_RSVD && event->kind != UMBRA_EVENT_EPT_VIOLATION)
+		kvm_tell(run->process, KVM_TOLD_STEP, "%s with RSVD: an MMIO entry",
+			 event->kind == UMBRA_EVENT_NPF ? "#NPF" : "#PF");
+}
+
 /* One access within a page. True: it went through, at *gpa. */
 static bool access_page(struct run *run, uint64_t linear, unsigned access, umbra_gpa *gpa)
 {
@@ -202,13 +233,20 @@ static bool access_page(struct run *run, uint64_t linear, unsigned access, umbra
 	if (!translate(run, (umbra_gva){linear}, access, gpa))
 		return false;
 	exit.event = fault_of(run, (umbra_gva){linear}, *gpa, access);
+	if (may_meet(run->vcpu->vm, *gpa))
+		exit.event = met(exit.event);
 	for (unsigned i = 0; i < ROUNDS && !status && what.verdict == UMBRA_RETRY; i++) {
+		/* No such entry any more: hardware finds nothing. */
+		if (i)
+			exit.event = fault_of(run, (umbra_gva){linear}, *gpa, access);
 		status = umbra_vcpu_load(run->vcpu->umbra, &root);
 		if (!status)
 			status = umbra_vcpu_fault(run->vcpu->umbra, &exit, &what);
 	}
 	if (status)
 		return ends(run, kvm_status(run->process, status));
+	if (what.verdict == UMBRA_MMIO)
+		say_met(run, &exit.event);
 	return judge(run, &what, *gpa, access);
 }
 

@@ -84,6 +84,8 @@ static const struct {
 	{"KVM_PRE_FAULT_MEMORY", &pre_fault},
 	{"KVM_ENABLE_CAP", &enable_cap},
 	{"KVM_SET_CPUID2", &cpuid2},
+	{"KVM_GET_SUPPORTED_CPUID", &cpuid2},
+	{"KVM_SET_IDENTITY_MAP_ADDR", &u64},
 };
 
 const struct kvm_type *kvm_type_of(const char *name)

@@ -50,6 +50,12 @@ static void on_trace(void *context, const struct umbra_trace *t)
 		kvm_tell(vm->process, KVM_TOLD_TRACE,
 			 "table at 0x%" PRIx64 " of frame 0x%" PRIx64 " goes", t->c, t->a);
 		break;
+	case UMBRA_TRACE_MARK_MMIO_SPTE:
+		vm->mmio[vm->mmio_count++ % KVM_MMIO_KEPT] = t->b;
+		kvm_tell(vm->process, KVM_TOLD_TRACE,
+			 "MMIO entry at 0x%" PRIx64 " for frame 0x%" PRIx64 ", generation %" PRIu64,
+			 t->a, t->b, t->d);
+		break;
 	case UMBRA_TRACE_CHANGED_PFN:
 		kvm_tell(vm->process, KVM_TOLD_STEP,
 			 "gpa 0x%" PRIx64 " leads to host frame 0x%" PRIx64
@@ -228,6 +234,32 @@ int64_t kvm_vm_enable_cap(struct kvm_vm *vm, uint64_t arg)
 		return kvm_refuse(process, EINVAL,
 				  "0x%" PRIx64 ": bit 0 enables, bit 1 needs bit 0", cap.args[0]);
 	return kvm_status(process, umbra_vm_set_manual_dirty(vm->umbra, (uint8_t)cap.args[0]));
+}
+
+/* ---- pages of KVM's own ---- */
+
+#define TSS_PAGES 3u
+
+int64_t kvm_vm_set_tss(struct kvm_vm *vm, uint64_t arg)
+{
+	const struct umbra_vm_config *config = &vm->process->config.vm;
+
+	if (arg > (uint32_t) - (TSS_PAGES * UMBRA_PAGE_SIZE))
+		return kvm_refuse(vm->process, EINVAL,
+				  "three pages from 0x%" PRIx64 " do not end below 4 GiB", arg);
+	if (config->cpu.vendor == UMBRA_VENDOR_INTEL && config->paging == UMBRA_PAGING_SHADOW)
+		kvm_tell(vm->process, KVM_TOLD_STEP,
+			 "without EPT a kernel makes a slot of its own there: not here");
+	return 0;
+}
+
+int64_t kvm_vm_set_identity_map(struct kvm_vm *vm, uint64_t arg)
+{
+	uint64_t address;
+
+	if (vm->vcpu_count)
+		return kvm_refuse(vm->process, EINVAL, "there are vCPUs");
+	return kvm_copy_in(vm->process, arg, &address, sizeof(address));
 }
 
 /* ---- private memory ---- */

@@ -181,6 +181,9 @@ static inline int64_t calls_ioctl(struct calls *c, uint64_t fd)
 		{KVM_CLEAR_DIRTY_LOG, "4488"},
 		{KVM_SET_MEMORY_ATTRIBUTES, "8888"},
 		{KVM_GET_VCPU_MMAP_SIZE, NULL},
+		{KVM_GET_SUPPORTED_CPUID, "44"},
+		{KVM_SET_TSS_ADDR, NULL},
+		{KVM_SET_IDENTITY_MAP_ADDR, "8"},
 	};
 	const unsigned pick = calls_byte(c) % (sizeof(rows) / sizeof(rows[0]));
 
