@@ -8,7 +8,8 @@
  * guest one per mode), and the last line has the totals.
  *
  * Scenarios (*.lua, or a directory of them) go to cli/scenario.c, programs (*.syz) to
- * cli/replay.c, edits of an image's tables (--mutate) to cli/mutate.c.
+ * cli/replay.c, edits of an image's tables (--mutate) to cli/mutate.c, a log of umbra-hv
+ * (--replay without an image) to cli/retrace.c.
  *
  * The work is in cli/trial.c and lab/; this file parses, loops and prints.
  */
@@ -16,6 +17,7 @@
 #include "cli/finding.h"
 #include "cli/mutate.h"
 #include "cli/replay.h"
+#include "cli/retrace.h"
 #include "cli/scenario.h"
 #include "cli/trial.h"
 
@@ -255,6 +257,10 @@ static const char *misfit(const struct running *r, const struct args_spec *spec)
 	if (replays_are(spec->rest, spec->rest_count) &&
 	    (r->caching_given || r->audit_given || r->sample_given))
 		return "--caching, --audit and --sample do not go with a program";
+	if (r->replay && !spec->rest_count)
+		return r->setup_count || r->caching_given || r->audit_given || r->sample_given
+			       ? "--config, --caching, --audit and --sample do not go with a log"
+			       : NULL;
 	if (!r->replay && !r->mutate_given)
 		return r->audit > 1 ? "--audit N needs --mutate, expected end or every" : NULL;
 	if (!spec->rest_count || scenarios_are(spec->rest, spec->rest_count) ||
@@ -360,7 +366,8 @@ int cmd_run(int argc, char **argv)
 		{.name = "replay",
 		 .kind = ARGS_TEXT,
 		 .metavar = "FILE",
-		 .help = "run what --mutate found on the image; -v prints its steps",
+		 .help = "run what --mutate found on the image (-v prints its steps); without an "
+			 "image, check umbra-hv's log",
 		 .text = &r.replay},
 		{.name = "save",
 		 .kind = ARGS_TEXT,
@@ -405,6 +412,8 @@ int cmd_run(int argc, char **argv)
 		return cli_error(CLI_USAGE, "run: %s", wrong);
 	if (!finding_folder(r.save, "run"))
 		return CLI_BADINPUT;
+	if (r.replay && !spec.rest_count)
+		return out_finish(&r.out, retrace_run(&r.out, r.replay));
 	if (scenarios_are(spec.rest, spec.rest_count))
 		return run_scenarios(&r, &spec);
 	if (replays_are(spec.rest, spec.rest_count))

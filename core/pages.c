@@ -339,6 +339,8 @@ void pages_clear_unsync(struct mmu *mmu, struct page *page)
 	pages->unsync[at] = pages->unsync[--pages->unsync_count];
 	pages->unsync_epoch[at] = pages->unsync_epoch[pages->unsync_count];
 	page->unsync = 0;
+	mmu_trace(mmu, (struct umbra_trace){UMBRA_TRACE_END_UNSYNC, page->gfn, page->role.word,
+					    page->hpa.v, 0});
 }
 
 void pages_unhash(struct mmu *mmu, struct page *page)

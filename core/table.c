@@ -300,6 +300,8 @@ void table_put_root(struct edit *edit, struct page *root)
 {
 	MMU_BUG_ON(edit->mmu, root->roots == 0);
 	root->roots--;
+	mmu_trace(edit->mmu, (struct umbra_trace){UMBRA_TRACE_PUT_ROOT, root->hpa.v,
+						  root->role.word, root->roots, 0});
 	if (!root->roots && root->role.invalid)
 		tlb_bury(edit->mmu, &edit->tlb, root);
 }

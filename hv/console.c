@@ -2,10 +2,11 @@
 /*
  * console.c - the hypervisor's own words.
  *
- * A character goes to port 0xE9, which emulators show, and to COM1, which the guest owns:
- * its registers are only read, and the data register written when the line is idle, so
- * the guest's settings stay. A machine without COM1 reads all ones there, and a line that
- * never gets idle is given up.
+ * A character goes to port 0xE9, which emulators show, and to COM1, which the guest owns: its
+ * settings stay. It may just be setting the line's speed, when the data register is another
+ * one, or be testing the line in a loop: both are off while a line is written, and on again
+ * when the last character has left. A machine without COM1 reads all ones there, and a line
+ * that never gets idle is given up.
  */
 #include "hv/console.h"
 #include "hv/cpu.h"
@@ -13,18 +14,51 @@
 #define PORT_DEBUG 0xe9
 #define PORT_EXIT 0xf4
 #define COM1_DATA 0x3f8
+#define COM1_LINE_CONTROL 0x3fb
+#define COM1_MODEM_CONTROL 0x3fc
 #define COM1_LINE_STATUS 0x3fd
-#define LINE_IDLE 0x20
+#define LINE_DIVISOR 0x80
+#define MODEM_LOOP 0x10
+#define LINE_IDLE 0x20 /* another character may come */
+#define LINE_EMPTY 0x40 /* all have left */
 #define PATIENCE 100000
+
+struct settings {
+	uint8_t line, modem;
+};
+
+static bool await(uint8_t status)
+{
+	for (unsigned i = 0; i < PATIENCE; i++)
+		if (cpu_in8(COM1_LINE_STATUS) & status)
+			return true;
+	return false;
+}
+
+static struct settings borrow_serial(void)
+{
+	struct settings was = {cpu_in8(COM1_LINE_CONTROL), cpu_in8(COM1_MODEM_CONTROL)};
+
+	if (was.line & LINE_DIVISOR)
+		cpu_out8(COM1_LINE_CONTROL, was.line & ~LINE_DIVISOR);
+	if (was.modem & MODEM_LOOP)
+		cpu_out8(COM1_MODEM_CONTROL, was.modem & ~MODEM_LOOP);
+	return was;
+}
+
+static void return_serial(struct settings was)
+{
+	if (!(was.line & LINE_DIVISOR) && !(was.modem & MODEM_LOOP))
+		return;
+	await(LINE_EMPTY);
+	cpu_out8(COM1_LINE_CONTROL, was.line);
+	cpu_out8(COM1_MODEM_CONTROL, was.modem);
+}
 
 static void put_serial(char c)
 {
-	for (unsigned i = 0; i < PATIENCE; i++) {
-		if (cpu_in8(COM1_LINE_STATUS) & LINE_IDLE) {
-			cpu_out8(COM1_DATA, (uint8_t)c);
-			return;
-		}
-	}
+	if (await(LINE_IDLE))
+		cpu_out8(COM1_DATA, (uint8_t)c);
 }
 
 static void put(void *context, char c)
@@ -155,18 +189,23 @@ void console_format(console_sink *sink, void *context, const char *format, va_li
 
 void console_print(const char *format, ...)
 {
+	struct settings was = borrow_serial();
 	va_list args;
 
 	va_start(args, format);
 	console_format(put, NULL, format, args);
 	va_end(args);
+	return_serial(was);
 }
 
 void console_say_list(const char *format, va_list args)
 {
+	struct settings was = borrow_serial();
+
 	console_print("umbra-hv: ");
 	console_format(put, NULL, format, args);
 	console_print("\n");
+	return_serial(was);
 }
 
 void console_say(const char *format, ...)
@@ -176,6 +215,21 @@ void console_say(const char *format, ...)
 	va_start(args, format);
 	console_say_list(format, args);
 	va_end(args);
+}
+
+void console_record(const char *text)
+{
+	struct settings was;
+
+	if (cpu_in8(PORT_DEBUG) == PORT_DEBUG) {
+		for (; *text; text++)
+			cpu_out8(PORT_DEBUG, (uint8_t)*text);
+		return;
+	}
+	was = borrow_serial();
+	for (; *text; text++)
+		put_serial(*text);
+	return_serial(was);
 }
 
 void console_end(unsigned code)

@@ -21,6 +21,9 @@ void console_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void console_say_list(const char *format, va_list args);
 /** console_print - text as it is. */
 void console_print(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/** console_record - text for a program to read: to port 0xE9 alone, if an emulator is there
+ * that answers on it, else to COM1 alone. */
+void console_record(const char *text);
 /** console_stop - says a line and ends the run: QEMU's isa-debug-exit gets @code, and the
  * CPU halts. */
 _Noreturn void console_stop(unsigned code, const char *format, ...)

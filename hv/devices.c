@@ -9,7 +9,7 @@
  * the guest sees what the bare machine would show it. Slots of devices that were made
  * long ago are given up when there are too many.
  */
-#include "hv/vcpu.h"
+#include "hv/trace.h"
 
 #define DEVICE_ID 256u
 #define DEVICES_MAX 64u
@@ -19,9 +19,13 @@
 static enum umbra_status set(struct vcpu *vcpu, const struct umbra_slot *wanted)
 {
 	struct umbra_slot slot = *wanted;
+	enum umbra_status status;
 
 	slot.hva.v = slot.base.v;
-	return umbra_slot_set(vcpu->vm, &slot);
+	status = umbra_slot_set(vcpu->vm, &slot);
+	if (!status)
+		trace_slot(vcpu, &slot);
+	return status;
 }
 
 /* Whole pages of RAM from region @i of the firmware's map on; returns their size. */

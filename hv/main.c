@@ -14,6 +14,7 @@
 #include "hv/options.h"
 #include "hv/paging.h"
 #include "hv/text.h"
+#include "hv/trace.h"
 #include "hv/traps.h"
 
 /* The block: the program, its tables, and so much for the guest's tables: see docs/HV.md. */
@@ -156,6 +157,7 @@ static void make_vm(void)
 		.page_level = options.page_level,
 		/* The reserve of the vCPU comes on top. */
 		.page_limit = vcpu.port.page_count - vcpu.port.page_count / 8,
+		.trace = options.trace != TRACE_OFF,
 	};
 	enum umbra_status status = umbra_vm_create(&config, &vcpu.vm);
 
@@ -205,6 +207,7 @@ void hv_main(uint32_t magic, uint64_t information)
 	vcpu.cpu = &cpu;
 	vcpu.memory = &memory;
 	vcpu.options = &options;
+	trace_begin(&vcpu);
 	make_vm();
 	start();
 }

@@ -82,6 +82,15 @@ static bool take_audit(struct options *options, const char *value)
 	return which < 2;
 }
 
+static bool take_trace(struct options *options, const char *value)
+{
+	static const char *const names[] = {"off", "faults", "tables", "all"};
+	unsigned which = one_of(value, names, 4);
+
+	options->trace = (uint8_t)which;
+	return which < 4;
+}
+
 static const struct {
 	const char *name, *values;
 	bool (*take)(struct options *options, const char *value);
@@ -93,6 +102,7 @@ static const struct {
 	{"prefault", "0 or 1", take_prefault},
 	{"stats", "0 or 1", take_stats},
 	{"audit", "off or end", take_audit},
+	{"trace", "off, faults, tables or all", take_trace},
 	{"hypercalls", "0 or 1", take_hypercalls}, /* see hypercall.h */
 };
 
@@ -114,7 +124,7 @@ static void take_word(struct options *options, char *word)
 	}
 	console_stop(CONSOLE_CANNOT_START,
 		     "unknown option '%s'; there are mmu, mem, page, around, prefault, stats, "
-		     "audit, hypercalls",
+		     "audit, trace, hypercalls",
 		     word);
 }
 

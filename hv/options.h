@@ -21,6 +21,8 @@ struct options {
 	bool prefault;
 	/** stats=1, audit=end: what to tell when the guest has ended. */
 	bool stats, audit;
+	/** trace=: enum trace_select (trace.h). */
+	uint8_t trace;
 	/** hypercalls=1: the guest may ask for what hypercall.h says. */
 	bool hypercalls;
 };

@@ -71,7 +71,10 @@ bool umbra_host_page_alloc(void *host, unsigned flags, umbra_hpa *hpa)
 	else
 		return false;
 	port->pages_used++;
+	port->frame[index].private = NULL;
 	hpa->v = port->pages_start + ((uint64_t)index << UMBRA_PAGE_SHIFT);
+	if (port->page)
+		port->page(*hpa, true);
 	return true;
 }
 
@@ -80,9 +83,23 @@ void umbra_host_page_free(void *host, umbra_hpa hpa)
 	struct port *port = host;
 	uint32_t index = index_of(port, hpa);
 
+	port->frame[index].private = NULL;
 	port->frame[index].next = port->pages_free;
 	port->pages_free = index;
 	port->pages_used--;
+	if (port->page)
+		port->page(hpa, false);
+}
+
+/* What the library has a word for is a table, not spare or something that tables need. */
+void port_each_table(struct port *port, void (*say)(umbra_hpa hpa, const uint64_t *entries))
+{
+	for (uint32_t i = 0; i < port->pages_top; i++) {
+		const uint64_t at = port->pages_start + ((uint64_t)i << UMBRA_PAGE_SHIFT);
+
+		if (port->frame[i].private)
+			say((umbra_hpa){at}, paging_pointer(at));
+	}
 }
 
 void *umbra_host_page_pointer(void *host, umbra_hpa hpa)

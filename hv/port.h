@@ -24,13 +24,20 @@ struct port {
 	/** To do before the guest is entered again. */
 	bool flush, reload;
 	uint64_t flushes;
-	/** Called with each trace event; NULL: none wanted. */
+	/** Called with each trace event, and with each page for tables that the library takes
+	 * or gives back; NULL: none wanted. */
 	void (*trace)(const struct umbra_trace *event);
+	void (*page)(umbra_hpa hpa, bool taken);
+	/** Something was logged since the guest was entered last; translations were flushed
+	 * since then (trace.c). */
+	bool logged, flushed;
 };
 
 /** port_init - everything in physical [@start, @end) is for tables and the heap; a quarter
  * for the heap. */
 void port_init(struct port *port, const struct memory *memory, uint64_t start, uint64_t end);
+/** port_each_table - all pages that are tables now, by their addresses. */
+void port_each_table(struct port *port, void (*say)(umbra_hpa hpa, const uint64_t *entries));
 /** port_settle - run what the library has deferred; between its calls. */
 void port_settle(struct port *port);
 

@@ -5,7 +5,7 @@
  */
 #include "hv/console.h"
 #include "hv/text.h"
-#include "hv/vcpu.h"
+#include "hv/trace.h"
 
 typedef unsigned long long ull;
 
@@ -88,6 +88,7 @@ void report_end(struct vcpu *vcpu)
 		say_stats(vcpu);
 	if (vcpu->options->audit)
 		say_audit(vcpu);
+	trace_end(vcpu);
 }
 
 void report_stop(struct vcpu *vcpu, const char *format, ...)

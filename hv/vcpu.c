@@ -11,6 +11,7 @@
 #include "hv/console.h"
 #include "hv/hypercall.h"
 #include "hv/paging.h"
+#include "hv/trace.h"
 
 static struct vmcb vmcb;
 static uint8_t host_save[4096] __attribute__((aligned(4096)));
@@ -87,6 +88,7 @@ static void load(struct vcpu *vcpu)
 	status = umbra_vcpu_load(vcpu->mmu, &root);
 	if (status)
 		report_stop(vcpu, "no tables for the guest: %s", umbra_strstatus(status));
+	trace_load(vcpu, &root);
 	vcpu->port.flush |= root.flush;
 	if (!vcpu->options->shadow) {
 		vcpu->vmcb->nested_cr3 = root.pointer;
@@ -105,6 +107,7 @@ static void load(struct vcpu *vcpu)
 static void flush(struct vcpu *vcpu)
 {
 	vcpu->port.flush = false;
+	vcpu->port.flushed = true;
 	if (vcpu->cpu->flush_by_asid && vcpu->asid) {
 		vcpu->vmcb->tlb_control = VMCB_TLB_FLUSH_ASID;
 		return;
@@ -217,6 +220,8 @@ void vcpu_run(struct vcpu *vcpu)
 			load(vcpu);
 		if (vcpu->port.flush)
 			flush(vcpu);
+		if (vcpu->port.logged)
+			trace_enter(vcpu);
 		svm_enter(&vcpu->gprs, physical);
 		v->tlb_control = VMCB_TLB_KEEP;
 		v->event = 0;

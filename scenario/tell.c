@@ -361,6 +361,8 @@ const char *const tell_trace_names[UMBRA_TRACE_KINDS] = {
 	[UMBRA_TRACE_MARK_MMIO_SPTE] = "mark_mmio_spte",
 	[UMBRA_TRACE_HANDLE_MMIO_PAGE_FAULT] = "handle_mmio_page_fault",
 	[UMBRA_TRACE_CHECK_MMIO_SPTE] = "check_mmio_spte",
+	[UMBRA_TRACE_END_UNSYNC] = "end_unsync",
+	[UMBRA_TRACE_PUT_ROOT] = "put_root",
 };
 
 static void tell_set(struct story *story, const struct world *world,

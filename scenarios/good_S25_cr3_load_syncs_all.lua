@@ -16,7 +16,7 @@ cpu:edit(g, 0x402000, 1, 0)
 vm:mark()
 cpu:mov_cr3(g:root())
 cpu:read(0x401000, { value = 1, exits = 0 })
-vm:traced { sync_page = 1 }
+vm:traced { sync_page = 1, end_unsync = 1 }
 cpu:read(0x400000, { gpa = 0x10000 })
 cpu:read(0x402000, { pf = "none" })
 cpu:read(0x403000, { value = 3, exits = 0 })

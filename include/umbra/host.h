@@ -136,6 +136,8 @@ enum umbra_trace_kind {
 	UMBRA_TRACE_MARK_MMIO_SPTE, /* a=hpa of entry b=gfn c=rights d=generation */
 	UMBRA_TRACE_HANDLE_MMIO_PAGE_FAULT, /* a=address b=gfn c=rights */
 	UMBRA_TRACE_CHECK_MMIO_SPTE, /* a=entry b=slots' generation c=its own d=current */
+	UMBRA_TRACE_END_UNSYNC, /* a=gfn b=role c=hpa: guest writes to the table are seen again */
+	UMBRA_TRACE_PUT_ROOT, /* a=root hpa b=role c=references left */
 	UMBRA_TRACE_KINDS
 };
 struct umbra_trace {

@@ -386,9 +386,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(same_as_the_whole), cmocka_unit_test(s41_both),
-		cmocka_unit_test(reserved_bits), cmocka_unit_test(f30_beyond_reach),
-		cmocka_unit_test(g23_narrow), cmocka_unit_test(f19_going), cmocka_unit_test(read_only_stays),   cmocka_unit_test(slots_end_it),
-		cmocka_unit_test(zaps_end_it),	     cmocka_unit_test(tracking_ends_it),
+		cmocka_unit_test(reserved_bits),     cmocka_unit_test(f30_beyond_reach),
+		cmocka_unit_test(g23_narrow),        cmocka_unit_test(f19_going),
+		cmocka_unit_test(read_only_stays),   cmocka_unit_test(slots_end_it),
+		cmocka_unit_test(zaps_end_it),       cmocka_unit_test(tracking_ends_it),
 		cmocka_unit_test(attributes_end_it), cmocka_unit_test(others_meanwhile),
 	};
 

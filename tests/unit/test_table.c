@@ -126,6 +126,7 @@ static void trace(void **unused)
 	struct umbra_vm_config config = kit_config(UMBRA_PAGING_EPT);
 	struct umbra_root root;
 	struct page *page;
+	uint64_t hpa, word;
 	struct kit kit;
 
 	(void)unused;
@@ -144,6 +145,12 @@ static void trace(void **unused)
 		     look(&kit, 2 * MEG + 2 * PAGE).entry, 1);
 	umbra_vm_zap_all(kit.vm);
 	expect_trace(UMBRA_TRACE_FLUSH, 0, 0, 0, 0);
+	assert_int_equal(last[UMBRA_TRACE_PUT_ROOT].kind, 0);
+	page = kit.vcpu->own.root;
+	hpa = page->hpa.v;
+	word = page->role.word;
+	assert_int_equal(umbra_vcpu_load(kit.vcpu, &root), UMBRA_OK);
+	expect_trace(UMBRA_TRACE_PUT_ROOT, hpa, word, 0, 0);
 	kit_close(&kit);
 }
 
