@@ -136,7 +136,8 @@ bool slots_is_private(const struct mmu *mmu, umbra_gfn gfn)
 	return is_private;
 }
 
-bool slots_backing(const struct mmu *mmu, const struct slot *slot, umbra_gfn gfn, umbra_hva *hva)
+bool slots_backing_of_two(const struct mmu *mmu, const struct slot *slot, umbra_gfn gfn,
+			  umbra_hva *hva)
 {
 	if (!slots_is_private(mmu, gfn)) {
 		*hva = slot_hva(slot, gfn);

@@ -5,7 +5,7 @@
 #ifndef CORE_ATTRIBUTES_H
 #define CORE_ATTRIBUTES_H
 
-#include "core/slots.h"
+#include "core/mmu.h"
 
 /** struct attributes - private frames: ranges by rising start, none that touch; never
  * changes once it can be seen. */
@@ -36,9 +36,19 @@ void attributes_destroy(struct mmu *mmu);
 /** slots_is_private - is the page at @gfn private? Inside a read-side section, like all that
  * looks at slots. */
 bool slots_is_private(const struct mmu *mmu, umbra_gfn gfn);
+/** slots_backing_of_two - slots_backing() where some page is or was private. */
+bool slots_backing_of_two(const struct mmu *mmu, const struct slot *slot, umbra_gfn gfn,
+			  umbra_hva *hva);
 /** slots_backing - the memory of @gfn, which lies in @slot, as it is now; false: it is
  * private, and the slot has no private memory (F-24). */
-bool slots_backing(const struct mmu *mmu, const struct slot *slot, umbra_gfn gfn, umbra_hva *hva);
+static inline bool slots_backing(const struct mmu *mmu, const struct slot *slot, umbra_gfn gfn,
+				 umbra_hva *hva)
+{
+	if (__atomic_load_n(&mmu->slots.attributes, __ATOMIC_ACQUIRE))
+		return slots_backing_of_two(mmu, slot, gfn, hva);
+	*hva = slot_hva(slot, gfn);
+	return true;
+}
 /** slots_level - slot_level() of the memory that @gfn has; at most a region whose pages are
  * all private or all shared (M-40). */
 unsigned slots_level(const struct mmu *mmu, const struct slot *slot, umbra_gfn gfn);

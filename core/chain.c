@@ -11,31 +11,15 @@
  */
 #include "core/chain.h"
 
-static struct chain_block *block_of(const struct chain *chain)
-{
-	return chain->head & 1 ? (struct chain_block *)(uintptr_t)(chain->head & ~1ull) : NULL;
-}
-
 static void set_block(struct chain *chain, struct chain_block *block)
 {
 	chain->head = (uint64_t)(uintptr_t)block | 1;
 }
 
-bool chain_needs_block(const struct chain *chain)
+bool chain_add_another(struct chain *chain, uint64_t location, struct chain_block *spare)
 {
-	const struct chain_block *block = block_of(chain);
+	struct chain_block *block = chain_blocks(chain);
 
-	return block ? block->count == CHAIN_BLOCK_LOCATIONS : chain->head != 0;
-}
-
-bool chain_add(struct chain *chain, uint64_t location, struct chain_block *spare)
-{
-	struct chain_block *block = block_of(chain);
-
-	if (!chain->head) {
-		chain->head = location;
-		return false;
-	}
 	if (block && block->count < CHAIN_BLOCK_LOCATIONS) {
 		block->location[block->count++] = location;
 		return false;
@@ -51,7 +35,7 @@ bool chain_add(struct chain *chain, uint64_t location, struct chain_block *spare
 
 bool chain_remove(struct chain *chain, uint64_t location, struct chain_block **freed)
 {
-	struct chain_block *first = block_of(chain);
+	struct chain_block *first = chain_blocks(chain);
 
 	*freed = NULL;
 	if (!first) {
@@ -90,7 +74,7 @@ bool chain_has(const struct chain *chain, uint64_t location)
 
 uint64_t chain_count(const struct chain *chain)
 {
-	const struct chain_block *block = block_of(chain);
+	const struct chain_block *block = chain_blocks(chain);
 	uint64_t count = 0;
 
 	if (!block)
@@ -102,14 +86,14 @@ uint64_t chain_count(const struct chain *chain)
 
 uint64_t chain_first(const struct chain *chain)
 {
-	const struct chain_block *block = block_of(chain);
+	const struct chain_block *block = chain_blocks(chain);
 
 	return block ? block->location[block->count - 1] : chain->head;
 }
 
 struct chain_iter chain_begin(const struct chain *chain)
 {
-	struct chain_iter iter = {.block = block_of(chain)};
+	struct chain_iter iter = {.block = chain_blocks(chain)};
 
 	if (!iter.block)
 		iter.single = chain->head;

@@ -25,13 +25,31 @@ struct chain_block {
 };
 _Static_assert(sizeof(struct chain_block) == 128, "two cache lines");
 
+/** chain_blocks - the newest block; NULL: there is none. */
+static inline struct chain_block *chain_blocks(const struct chain *chain)
+{
+	return chain->head & 1 ? (struct chain_block *)(uintptr_t)(chain->head & ~1ull) : NULL;
+}
 /** chain_needs_block - would chain_add() now use a block? */
-bool chain_needs_block(const struct chain *chain);
+static inline bool chain_needs_block(const struct chain *chain)
+{
+	const struct chain_block *block = chain_blocks(chain);
+
+	return block ? block->count == CHAIN_BLOCK_LOCATIONS : chain->head != 0;
+}
+/** chain_add_another - chain_add() to what is not empty. */
+bool chain_add_another(struct chain *chain, uint64_t location, struct chain_block *spare);
 /**
  * chain_add - @location (8-byte aligned, not in the chain yet). @spare is a free
  * block that is used, and the result true, if chain_needs_block(); else untouched.
  */
-bool chain_add(struct chain *chain, uint64_t location, struct chain_block *spare);
+static inline bool chain_add(struct chain *chain, uint64_t location, struct chain_block *spare)
+{
+	if (chain->head)
+		return chain_add_another(chain, location, spare);
+	chain->head = location;
+	return false;
+}
 /**
  * chain_remove - false if @location is not there. A block that became free is
  * stored in *freed (NULL otherwise).

@@ -116,6 +116,22 @@ static inline void mmu_trace(struct mmu *mmu, const struct umbra_trace event)
 	}
 }
 
+/** page_of - descriptor of the table page at @table, or that an entry at @table is in. */
+static inline struct page *page_of(const struct mmu *mmu, umbra_hpa table)
+{
+	return *umbra_host_page_private(mmu->host,
+					(umbra_hpa){table.v & ~(uint64_t)(UMBRA_PAGE_SIZE - 1)});
+}
+/** page_entries - its 512 entries (4 for a PAE root). */
+static inline uint64_t *page_entries(const struct mmu *mmu, const struct page *page)
+{
+	return umbra_host_page_pointer(mmu->host, page->hpa);
+}
+/** page_words - the words beside its entries; NULL: it has none. */
+static inline uint64_t *page_words(const struct mmu *mmu, const struct page *page)
+{
+	return page->words.v ? umbra_host_page_pointer(mmu->host, page->words) : NULL;
+}
 /** page_is_obsolete - zapped, or to be zapped: no root any more (S-62). */
 static inline bool page_is_obsolete(const struct mmu *mmu, const struct page *page)
 {

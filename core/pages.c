@@ -186,22 +186,6 @@ umbra_hpa reserve_table(struct mmu *mmu, struct reserve *reserve)
 	return reserve->table[--reserve->table_count];
 }
 
-struct page *page_of(struct mmu *mmu, umbra_hpa table)
-{
-	return *umbra_host_page_private(mmu->host,
-					(umbra_hpa){table.v & ~(uint64_t)(UMBRA_PAGE_SIZE - 1)});
-}
-
-uint64_t *page_entries(struct mmu *mmu, const struct page *page)
-{
-	return umbra_host_page_pointer(mmu->host, page->hpa);
-}
-
-uint64_t *page_words(struct mmu *mmu, const struct page *page)
-{
-	return page->words.v ? umbra_host_page_pointer(mmu->host, page->words) : NULL;
-}
-
 static struct page **bucket_of(struct mmu *mmu, umbra_gfn gfn)
 {
 	/* Fibonacci hashing; 4096 buckets take the top 12 bits. */

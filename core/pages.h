@@ -136,12 +136,6 @@ void pages_free_deferred(struct mmu *mmu, struct page *page);
 void pages_unmake(struct mmu *mmu, struct reserve *reserve, struct page *page);
 void pages_free_block(struct mmu *mmu, struct chain_block *block);
 
-/** page_of - descriptor of the table page at @table. */
-struct page *page_of(struct mmu *mmu, umbra_hpa table);
-/** page_entries - its 512 entries (4 for a PAE root). */
-uint64_t *page_entries(struct mmu *mmu, const struct page *page);
-/** page_words - its words, or NULL. */
-uint64_t *page_words(struct mmu *mmu, const struct page *page);
 /** page_entry_count - 512, or 4 for a PAE root. */
 static inline unsigned page_entry_count(const struct page *page)
 {

@@ -40,6 +40,7 @@ static unsigned usable(const struct fault *fault, uint64_t entry)
 	return acc;
 }
 
+/* @found->acc: rights that the guest's @entry gives. */
 static bool find(const struct fault *fault, uint64_t entry, struct neighbour *found)
 {
 	const struct mode *mode = fault->space->mode;
@@ -47,9 +48,6 @@ static bool find(const struct fault *fault, uint64_t entry, struct neighbour *fo
 	struct umbra_pin pin;
 	umbra_hva hva;
 
-	found->acc = usable(fault, entry);
-	if (!found->acc)
-		return false;
 	found->entry = entry;
 	found->key = entry >> mode->key_shift & mode->key_mask;
 	found->gfn.v = (entry & mode->level[1].leaf_address) >> UMBRA_PAGE_SHIFT;
@@ -70,8 +68,9 @@ void prefetch_find(struct fault *fault)
 {
 	const struct mode *mode = fault->space->mode;
 	struct memory *memory = fault->space->memory;
-	uint64_t own, first;
+	uint64_t own, first, judged, says;
 	const uint8_t *bytes;
+	unsigned acc = 0;
 
 	fault->neighbour_count = 0;
 	if (!mode || fault->mmu->no_prefetch || fault->walk.level != 1 || fault->goal != 1)
@@ -82,13 +81,22 @@ void prefetch_find(struct fault *fault)
 	if (first - memory->base >= memory->size)
 		return;
 	bytes = memory->bytes + (first - memory->base);
+	says = ~mode->level[1].leaf_address | mode->level[1].rsvd[1];
+	judged = 0; /* which is not usable: nor is acc */
 	for (unsigned i = 0; i < BLOCK; i++) {
 		struct neighbour *next = &fault->neighbour[fault->neighbour_count];
-		uint64_t address = first + ((uint64_t)i << mode->entry_shift);
+		uint64_t address = first + ((uint64_t)i << mode->entry_shift), entry;
 
 		if (address == own)
 			continue;
-		if (!find(fault, load(bytes + (address - first), mode->entry_shift), next))
+		entry = load(bytes + (address - first), mode->entry_shift);
+		/* Most entries differ in the frame only, which has no say. */
+		if ((entry ^ judged) & says) {
+			judged = entry;
+			acc = usable(fault, entry);
+		}
+		next->acc = (uint8_t)acc;
+		if (!acc || !find(fault, entry, next))
 			continue;
 		next->address = address;
 		next->index = (address & (UMBRA_PAGE_SIZE - 1)) >> mode->entry_shift & 511;
@@ -105,34 +113,58 @@ static bool unchanged(const struct fault *fault, const struct neighbour *next)
 	       load(memory->bytes + offset, fault->space->mode->entry_shift) == next->entry;
 }
 
+/* The leaf for @next in @page; @writable: nothing but the host is in the way of writes. */
+static uint64_t make_leaf(const struct mmu *mmu, const struct page *page,
+			  const struct neighbour *next, bool writable)
+{
+	const struct entry_leaf leaf = {
+		.pfn = next->pfn,
+		.level = 1,
+		.acc = writable ? next->acc : next->acc & ~ACC_WRITE,
+		.key = next->key,
+		.ad = page->role.ad_disabled ? ENTRY_AD_DISABLED : ENTRY_AD_ENABLED,
+		.host_writable = next->host_writable,
+		.mmu_writable = writable,
+		.accessed = true,
+		.dirty = writable,
+	};
+
+	return entry_make_leaf(&mmu->kind, &leaf);
+}
+
+/* Do leaves for the two differ in nothing but the frame, if both are writable or not? */
+static bool alike(const struct neighbour *a, const struct neighbour *b)
+{
+	return a->acc == b->acc && a->key == b->key && a->host_writable == b->host_writable;
+}
+
 void prefetch_map(struct edit *edit, const struct fault *fault, struct page *page)
 {
 	struct mmu *mmu = edit->mmu;
-	uint64_t empty = table_empty(mmu, page);
+	const uint64_t empty = table_empty(mmu, page), *entries = page_entries(mmu, page);
+	const struct neighbour *last = NULL;
+	bool last_writable = false;
+	uint64_t leaf = 0;
 
 	for (unsigned i = 0; i < fault->neighbour_count; i++) {
 		const struct neighbour *next = &fault->neighbour[i];
 		struct table_at at = {page, next->index};
-		struct entry_leaf leaf = {
-			.pfn = next->pfn,
-			.level = 1,
-			.acc = next->acc,
-			.key = next->key,
-			.ad = page->role.ad_disabled ? ENTRY_AD_DISABLED : ENTRY_AD_ENABLED,
-			.host_writable = next->host_writable,
-			.accessed = true,
-		};
+		bool writable;
 
 		if (edit->reserve->block_count < 2)
 			return;
-		if (table_read(mmu, at) != empty || !unchanged(fault, next))
+		if (__atomic_load_n(&entries[next->index], __ATOMIC_RELAXED) != empty ||
+		    !unchanged(fault, next))
 			continue;
-		leaf.mmu_writable = leaf.host_writable && leaf.acc & ACC_WRITE &&
-				    !pages_is_mirrored(mmu, next->gfn) &&
-				    !slots_is_tracked(mmu, next->gfn);
-		if (!leaf.mmu_writable)
-			leaf.acc &= ~ACC_WRITE;
-		leaf.dirty = leaf.mmu_writable;
-		table_set(edit, at, empty, entry_make_leaf(&mmu->kind, &leaf), next->entry);
+		writable = next->host_writable && next->acc & ACC_WRITE &&
+			   !pages_is_mirrored(mmu, next->gfn) &&
+			   !(mmu->tracking && slots_is_tracked(mmu, next->gfn));
+		if (last && writable == last_writable && alike(last, next))
+			leaf = entry_with_pfn(&mmu->kind, leaf, next->pfn);
+		else
+			leaf = make_leaf(mmu, page, next, writable);
+		last = next;
+		last_writable = writable;
+		table_set(edit, at, empty, leaf, next->entry);
 	}
 }

@@ -14,11 +14,6 @@
 #include "core/rmap.h"
 #include "core/mmu.h"
 
-struct chain *rmap_chain(const struct slot *slot, umbra_gfn gfn, unsigned level)
-{
-	return &slot->rmap[level][slot_region(slot, gfn, level)];
-}
-
 /* A shadow-stack leaf lets shadow-stack writes through although W=0: it must go. What
  * is made for a guest without paging serves it with CET on and off. */
 static bool may_write_without_w(const struct page *page)

@@ -9,7 +9,10 @@
 #include "core/table.h"
 
 /** rmap_chain - the chain of leaves at @level that map @gfn, which lies in @slot. */
-struct chain *rmap_chain(const struct slot *slot, umbra_gfn gfn, unsigned level);
+static inline struct chain *rmap_chain(const struct slot *slot, umbra_gfn gfn, unsigned level)
+{
+	return &slot->rmap[level][slot_region(slot, gfn, level)];
+}
 
 /**
  * rmap_protect - a guest table at @gfn is about to be mirrored: no leaf may let the

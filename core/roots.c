@@ -138,26 +138,24 @@ static uint64_t pointer_of(const struct mmu *mmu, const struct page *root,
  * tracking work without paging, and the faults of their accesses are emulated.
  * PCIDs are not used: flushes are by tag.
  */
-static struct umbra_regs shadow_registers(const struct umbra_regs *regs, uint64_t cr3)
+static void make_shadow_registers(struct umbra_regs *hw, uint64_t cr3)
 {
 	const uint64_t checks = UMBRA_CR4_SMEP | UMBRA_CR4_SMAP | UMBRA_CR4_PKE | UMBRA_CR4_PKS;
-	struct umbra_regs hw = *regs;
-	bool paging = regs->cr0 & UMBRA_CR0_PG;
-	bool long_mode = paging && regs->efer & UMBRA_EFER_LMA;
+	bool paging = hw->cr0 & UMBRA_CR0_PG;
+	bool long_mode = paging && hw->efer & UMBRA_EFER_LMA;
 
-	hw.cr0 |= UMBRA_CR0_PE | UMBRA_CR0_PG | UMBRA_CR0_WP;
-	hw.cr3 = cr3;
-	hw.cr4 = (hw.cr4 & ~UMBRA_CR4_PCIDE) | UMBRA_CR4_PAE;
+	hw->cr0 |= UMBRA_CR0_PE | UMBRA_CR0_PG | UMBRA_CR0_WP;
+	hw->cr3 = cr3;
+	hw->cr4 = (hw->cr4 & ~UMBRA_CR4_PCIDE) | UMBRA_CR4_PAE;
 	if (!paging)
-		hw.cr4 &= ~checks;
+		hw->cr4 &= ~checks;
 	if (!long_mode) {
-		hw.cr4 &= ~UMBRA_CR4_LA57;
-		hw.efer &= ~(UMBRA_EFER_LMA | UMBRA_EFER_LME);
+		hw->cr4 &= ~UMBRA_CR4_LA57;
+		hw->efer &= ~(UMBRA_EFER_LMA | UMBRA_EFER_LME);
 	}
-	hw.efer |= UMBRA_EFER_NXE;
+	hw->efer |= UMBRA_EFER_NXE;
 	for (unsigned i = 0; i < 4; i++)
-		hw.pdpte[i] = 0;
-	return hw;
+		hw->pdpte[i] = 0;
 }
 
 /* The host state at VMRUN that gives nested tables of @levels their format (H-91). */
@@ -179,14 +177,13 @@ static struct umbra_regs npt_host(unsigned levels)
 void roots_describe(const struct mmu *mmu, const struct page *page, const struct umbra_regs *regs,
 		    struct umbra_root *root)
 {
-	*root = (struct umbra_root){
-		.pointer = pointer_of(mmu, page, regs),
-		.regs = *regs,
-		.exec_by_mode = page->role.guest ? page->role.flags & (MODE_MBEC | MODE_GMET)
-						 : mmu->exec_by_mode,
-	};
+	root->pointer = pointer_of(mmu, page, regs);
+	root->regs = *regs;
+	root->host = (struct umbra_regs){0};
+	root->exec_by_mode =
+		page->role.guest ? page->role.flags & (MODE_MBEC | MODE_GMET) : mmu->exec_by_mode;
 	if (mmu->paging == UMBRA_PAGING_SHADOW)
-		root->regs = shadow_registers(regs, root->pointer);
+		make_shadow_registers(&root->regs, root->pointer);
 	else if (mmu->paging == UMBRA_PAGING_NPT)
 		root->host = npt_host(mmu->levels);
 }

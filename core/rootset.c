@@ -107,6 +107,11 @@ void rootset_switch(struct mmu *mmu, struct rootset *set, const struct space *sp
 		rotate(mmu, set, space);
 		umbra_host_unlock(mmu->host, UMBRA_LOCK_MMU, true);
 	}
+	rootset_stay(set, tag, flushes);
+}
+
+void rootset_stay(struct rootset *set, uint32_t tag, bool flushes)
+{
 	if (flushes || !set->root || set->tag != tag)
 		rootset_sync_all(set);
 	set->tag = tag;
@@ -213,9 +218,9 @@ void rootset_sync_address(struct mmu *mmu, struct rootset *set, const struct mod
 	struct edit edit = {.mmu = mmu};
 	bool unsync = set->root && set->root->unsync_below;
 
-	for (unsigned i = 0; i < ROOTSET_PREVIOUS; i++)
-		unsync |= set->previous[i] &&
-			  (set->previous_epoch[i] || set->previous[i]->unsync_below);
+	for (unsigned i = 0; i < ROOTSET_PREVIOUS && !unsync; i++)
+		unsync = set->previous[i] &&
+			 (set->previous_epoch[i] || set->previous[i]->unsync_below);
 	if (!unsync)
 		return;
 	umbra_host_read_begin(mmu->host);

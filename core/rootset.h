@@ -45,6 +45,8 @@ struct rootset {
  */
 void rootset_switch(struct mmu *mmu, struct rootset *set, const struct space *space, uint32_t tag,
 		    bool flushes);
+/** rootset_stay - the same when the root, if there is one, is known to be @space's still. */
+void rootset_stay(struct rootset *set, uint32_t tag, bool flushes);
 /** rootset_leave - the root is not in use for a while: nothing is cached from it now. */
 void rootset_leave(struct mmu *mmu, struct rootset *set);
 /** rootset_sync_all - all that lies below the root is to be synced. */

@@ -81,6 +81,8 @@ static unsigned acc_down_to(const struct mode *mode, const struct walk *walk, un
 {
 	uint64_t rights = ~0ull;
 
+	if (level == walk->level + 1u)
+		return walk->acc_upper;
 	for (unsigned at = mode->top; at >= level; at--)
 		rights &= mode_rights(&mode->level[at], walk->entry[at]);
 	return mode_acc(mode, rights);

@@ -152,7 +152,7 @@ static uint64_t wanted_entry(struct mmu *mmu, const struct mode *mode, struct ta
 	const struct mode_level *level = &mode->level[1];
 	const struct page *page = at.page;
 	const uint64_t empty = table_empty(mmu, page);
-	unsigned acc, have = entry_acc(&mmu->kind, old);
+	unsigned acc, have;
 	struct entry_leaf leaf = {.level = 1};
 
 	if (!mode_maps_page(mode, guest) || (guest & level->accessed) != level->accessed)
@@ -162,6 +162,7 @@ static uint64_t wanted_entry(struct mmu *mmu, const struct mode *mode, struct ta
 	acc = page->role.access & mode_acc(mode, mode_rights(level, guest));
 	if (!acc)
 		return empty;
+	have = entry_acc(&mmu->kind, old);
 	leaf.shstk = page->role.flags & MODE_SHSTK && !(acc & ACC_WRITE) && guest & level->dirty &&
 		     page->role.access & ACC_WRITE;
 	if ((guest & level->dirty) != level->dirty)

@@ -24,21 +24,16 @@ uint64_t table_empty(const struct mmu *mmu, const struct page *page)
 	return entry_empty(&mmu->kind, page->role.pae_root);
 }
 
-uint64_t table_read(struct mmu *mmu, struct table_at at)
-{
-	return __atomic_load_n(&page_entries(mmu, at.page)[at.index], __ATOMIC_ACQUIRE);
-}
-
-uint64_t table_location(struct table_at at)
-{
-	return at.page->hpa.v + at.index * sizeof(uint64_t);
-}
-
 uint64_t table_word(struct mmu *mmu, struct table_at at)
 {
 	const uint64_t *words = page_words(mmu, at.page);
 
 	return words ? words[at.index] : 0;
+}
+
+static umbra_gfn frame_of_word(uint64_t word)
+{
+	return (umbra_gfn){(word & TABLE_WORD_FRAME) >> UMBRA_PAGE_SHIFT};
 }
 
 umbra_gfn table_gfn(struct mmu *mmu, struct table_at at)
@@ -47,16 +42,14 @@ umbra_gfn table_gfn(struct mmu *mmu, struct table_at at)
 
 	if (page->role.direct)
 		return (umbra_gfn){page->gfn + ((uint64_t)at.index << 9 * (page->role.level - 1))};
-	return (umbra_gfn){(page_words(mmu, page)[at.index] & TABLE_WORD_FRAME) >>
-			   UMBRA_PAGE_SHIFT};
+	return frame_of_word(page_words(mmu, page)[at.index]);
 }
 
 static uint64_t *leaf_counter(struct mmu *mmu, unsigned level)
 {
-	uint64_t *const counter[] = {&mmu->stats.pages_4k, &mmu->stats.pages_2m,
-				     &mmu->stats.pages_1g};
-
-	return counter[level - 1];
+	if (level == 1)
+		return &mmu->stats.pages_4k;
+	return level == 2 ? &mmu->stats.pages_2m : &mmu->stats.pages_1g;
 }
 
 static void chain_insert(struct edit *edit, struct chain *chain, uint64_t location)
@@ -133,8 +126,8 @@ static void forget(struct edit *edit, struct table_at at, uint64_t old)
 		chain_delete(mmu, leaf_chain(mmu, table_gfn(mmu, at), level), table_location(at));
 }
 
-/* @new has arrived at @at: do what depends on it. */
-static void remember(struct edit *edit, struct table_at at, uint64_t new)
+/* @new, which maps @gfn if it is a leaf, has arrived at @at: do what depends on it. */
+static void remember(struct edit *edit, struct table_at at, uint64_t new, umbra_gfn gfn)
 {
 	struct mmu *mmu = edit->mmu;
 	unsigned level = at.page->role.level;
@@ -147,8 +140,13 @@ static void remember(struct edit *edit, struct table_at at, uint64_t new)
 	}
 	mmu_count_locked(mmu, leaf_counter(mmu, level), 1);
 	if (!mmu_page_is_tdp(mmu, at.page)) {
-		struct chain *chain = leaf_chain(mmu, table_gfn(mmu, at), level);
+		struct chain *chain = leaf_chain(mmu, gfn, level);
 
+		/* Most frames are mapped once. */
+		if (chain_is_empty(chain)) {
+			chain_add(chain, table_location(at), NULL);
+			return;
+		}
 		limit_chain(edit, chain);
 		chain_insert(edit, chain, table_location(at));
 	}
@@ -182,7 +180,7 @@ bool table_set(struct edit *edit, struct table_at at, uint64_t old, uint64_t new
 		else
 			tlb_add_all(mmu, &edit->tlb);
 	}
-	if (!same_target(mmu, old, new, level) && entry_is_present(&mmu->kind, old))
+	if (entry_is_present(&mmu->kind, old) && !same_target(mmu, old, new, level))
 		forget(edit, at, old);
 	if (!present && !mmio)
 		return true;
@@ -194,8 +192,9 @@ bool table_set(struct edit *edit, struct table_at at, uint64_t old, uint64_t new
 			pages_stamp(mmu, at.page);
 		*kept = word;
 	}
-	if (present && !same_target(mmu, old, new, level))
-		remember(edit, at, new);
+	if (present && !(entry_is_present(&mmu->kind, old) && same_target(mmu, old, new, level)))
+		remember(edit, at, new,
+			 at.page->role.direct ? table_gfn(mmu, at) : frame_of_word(word));
 	return true;
 }
 

@@ -8,7 +8,7 @@
 #ifndef CORE_TABLE_H
 #define CORE_TABLE_H
 
-#include "core/pages.h"
+#include "core/mmu.h"
 #include "core/tlb.h"
 
 struct mmu;
@@ -42,9 +42,15 @@ struct table_at {
 /** table_at_location - of a location in a chain: the address of an entry. */
 struct table_at table_at_location(struct mmu *mmu, uint64_t location);
 /** table_location - the other way. */
-uint64_t table_location(struct table_at at);
+static inline uint64_t table_location(struct table_at at)
+{
+	return at.page->hpa.v + at.index * sizeof(uint64_t);
+}
 /** table_read - the entry now (atomic). */
-uint64_t table_read(struct mmu *mmu, struct table_at at);
+static inline uint64_t table_read(struct mmu *mmu, struct table_at at)
+{
+	return __atomic_load_n(&page_entries(mmu, at.page)[at.index], __ATOMIC_ACQUIRE);
+}
 
 /**
  * table_set - replace @old by @new; false if the entry is not @old any more, then

@@ -187,13 +187,13 @@ static bool cr4_supported(const struct umbra_cpu *cpu, uint64_t cr4)
 	return true;
 }
 
-static bool cr3_is_legal(const struct umbra_cpu *cpu, const struct umbra_regs *regs)
+static bool cr3_is_legal(const struct umbra_cpu *cpu, uint64_t efer, uint64_t cr3)
 {
 	uint64_t legal = (1ull << cpu->maxphyaddr) - 1;
 
 	if (cpu->features & UMBRA_CPU_LAM)
 		legal |= 3ull << 61;
-	return !(regs->efer & UMBRA_EFER_LMA) || !(regs->cr3 & ~legal);
+	return !(efer & UMBRA_EFER_LMA) || !(cr3 & ~legal);
 }
 
 /* H-10..H-14, as far as translation depends on it. */
@@ -216,7 +216,7 @@ bool vcpu_regs_legal(const struct umbra_cpu *cpu, const struct umbra_regs *regs)
 		return false;
 	if (regs->efer & UMBRA_EFER_NXE && !(cpu->features & UMBRA_CPU_NX))
 		return false;
-	return cr3_is_legal(cpu, regs);
+	return cr3_is_legal(cpu, regs->efer, regs->cr3);
 }
 
 /*
@@ -244,13 +244,17 @@ static enum umbra_status read_pdptes(struct umbra_vcpu *vcpu, struct umbra_regs 
 	return umbra_vm_read(vcpu->vm, table, regs->pdpte, sizeof(regs->pdpte));
 }
 
+static bool is_pae(const struct umbra_regs *regs)
+{
+	return regs->cr0 & UMBRA_CR0_PG && regs->cr4 & UMBRA_CR4_PAE &&
+	       !(regs->efer & UMBRA_EFER_LMA);
+}
+
 enum umbra_status vcpu_take_pdptes(struct umbra_vcpu *vcpu, struct umbra_regs *regs, bool load)
 {
-	bool pae = regs->cr0 & UMBRA_CR0_PG && regs->cr4 & UMBRA_CR4_PAE &&
-		   !(regs->efer & UMBRA_EFER_LMA);
 	enum umbra_status status;
 
-	if (!pae || vcpu->cpu.features & UMBRA_CPU_PDPTE_MEMORY)
+	if (!is_pae(regs) || vcpu->cpu.features & UMBRA_CPU_PDPTE_MEMORY)
 		return UMBRA_OK;
 	if (load) {
 		status = read_pdptes(vcpu, regs);
@@ -328,22 +332,40 @@ enum umbra_status umbra_vcpu_set_regs(struct umbra_vcpu *vcpu, const struct umbr
 	return UMBRA_OK;
 }
 
-enum umbra_status umbra_vcpu_mov_cr3(struct umbra_vcpu *vcpu, uint64_t value)
+/* With PDPTEs, which are loaded, or another root. */
+static enum umbra_status switch_cr3(struct umbra_vcpu *vcpu, uint64_t cr3, bool flushes)
 {
-	bool pcide = vcpu->guest->regs.cr4 & UMBRA_CR4_PCIDE;
-	bool keep = pcide && value >> 63;
 	struct umbra_regs new = vcpu->guest->regs;
 	enum umbra_status status;
 
-	new.cr3 = keep ? value & ~(1ull << 63) : value;
-	if (!cr3_is_legal(&vcpu->cpu, &new))
-		return UMBRA_EINVAL;
+	new.cr3 = cr3;
 	status = vcpu_take_pdptes(vcpu, &new, true);
 	if (status)
 		return status;
 	vcpu_set_guest(vcpu, vcpu->guest, &new);
 	if (vcpu->vm->mmu.paging == UMBRA_PAGING_SHADOW)
-		vcpu_switch_own(vcpu, !keep);
+		vcpu_switch_own(vcpu, flushes);
+	return UMBRA_OK;
+}
+
+enum umbra_status umbra_vcpu_mov_cr3(struct umbra_vcpu *vcpu, uint64_t value)
+{
+	struct vcpu_guest *guest = vcpu->guest;
+	bool keep = guest->regs.cr4 & UMBRA_CR4_PCIDE && value >> 63;
+	uint64_t cr3 = keep ? value & ~(1ull << 63) : value;
+
+	if (!cr3_is_legal(&vcpu->cpu, guest->regs.efer, cr3))
+		return UMBRA_EINVAL;
+	/* Most often a flush. */
+	if (vcpu_in_l2(vcpu) || is_pae(&guest->regs) || !guest->space.mode ||
+	    (cr3 ^ guest->regs.cr3) & guest->mode.root_address)
+		return switch_cr3(vcpu, cr3, !keep);
+	guest->regs.cr3 = guest->space.root = cr3;
+	if (vcpu->vm->mmu.paging != UMBRA_PAGING_SHADOW)
+		return UMBRA_OK;
+	vcpu->mmio.valid = false;
+	vcpu->own.flush = true;
+	rootset_stay(&vcpu->own, pcid_of(&guest->regs), !keep);
 	return UMBRA_OK;
 }
 
@@ -358,10 +380,13 @@ enum umbra_status umbra_vcpu_load(struct umbra_vcpu *vcpu, struct umbra_root *ro
 	const struct space *space = vcpu_mirrored(vcpu);
 	struct rootset *set = vcpu_roots(vcpu);
 	bool l2 = vcpu_in_l2(vcpu), *flush = l2 ? &vcpu->flush_l2 : &vcpu->flush_l1;
-	enum umbra_status status = rootset_refresh(mmu, &vcpu->reserve, set, space);
+	enum umbra_status status;
 
-	if (status)
-		return status;
+	if (!set->root || page_is_obsolete(mmu, set->root)) {
+		status = rootset_refresh(mmu, &vcpu->reserve, set, space);
+		if (status)
+			return status;
+	}
 	if (set->sync) {
 		vcpu->mmio.valid = false;
 		rootset_sync(mmu, set, space ? space->mode : NULL);
@@ -372,7 +397,7 @@ enum umbra_status umbra_vcpu_load(struct umbra_vcpu *vcpu, struct umbra_root *ro
 		vcpu->flush_l2 = vcpu->flush_l1 = true;
 	root->nested = l2;
 	root->readonly_tables = vcpu_is_nested(vcpu) && vcpu->state.readonly_tables;
-	root->intercept_pf = narrow_guest(vcpu);
+	root->intercept_pf = mmu->allow_narrow && narrow_guest(vcpu);
 	root->flush = *flush;
 	*flush = set->flush = false;
 	return UMBRA_OK;
