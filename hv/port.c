@@ -129,9 +129,14 @@ void umbra_host_free(void *host, void *memory, size_t size)
 
 void *umbra_host_memory(void *host, umbra_hva hva, uint64_t *size)
 {
-	const struct port *port = host;
+	struct port *port = host;
 
-	*size = memory_run(port->memory, hva.v);
+	/* Most often where the last was. */
+	if (hva.v - port->run_start >= port->run_size) {
+		port->run_start = hva.v;
+		port->run_size = memory_run(port->memory, hva.v);
+	}
+	*size = port->run_start + port->run_size - hva.v;
 	return *size ? paging_pointer(hva.v) : NULL;
 }
 

@@ -24,6 +24,8 @@ struct port {
 	/** To do before the guest is entered again. */
 	bool flush, reload;
 	uint64_t flushes;
+	/** The piece of the guest's RAM that was looked at last. */
+	uint64_t run_start, run_size;
 	/** Called with each trace event, and with each page for tables that the library takes
 	 * or gives back; NULL: none wanted. */
 	void (*trace)(const struct umbra_trace *event);

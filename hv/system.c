@@ -253,7 +253,39 @@ static uint64_t take_address(struct vcpu *vcpu, struct decode *d, unsigned mod, 
 	return d->bits_64 ? address : (uint32_t)address;
 }
 
-bool system_decode(struct vcpu *vcpu, bool has_modrm, struct system_insn *insn)
+/*
+ * What compilers and kernels write, in 64-bit code: MOV CR and INVLPG of a plain register,
+ * without a prefix, from the page remembered. False: it is something else.
+ */
+static bool decode_usual(struct vcpu *vcpu, struct system_insn *insn)
+{
+	const uint64_t linear = vcpu->vmcb->rip;
+	const unsigned offset = linear & PAGE_MASK;
+	const uint8_t *bytes = vcpu->code;
+	uint8_t modrm;
+
+	if (!bytes || !vcpu->options->shadow || !vcpu_is_64(vcpu) ||
+	    vcpu->code_linear != linear - offset || vcpu->code_cr3 != vcpu->vmcb->cr3 ||
+	    offset > PAGE_MASK + 1 - LENGTH_MAX || bytes[offset] != 0x0f)
+		return false;
+	bytes += offset;
+	modrm = bytes[2];
+	insn->opcode = bytes[1];
+	insn->mod = modrm >> 6;
+	insn->reg = modrm >> 3 & 7;
+	insn->rm = modrm & 7;
+	insn->length = 3;
+	insn->operand_64 = true;
+	insn->operand_16 = false;
+	if ((insn->opcode & 0xfd) == 0x20)
+		return true;
+	if (insn->opcode != 0x01 || insn->mod != 0 || insn->rm == 4 || insn->rm == 5)
+		return false;
+	insn->address = *vcpu_reg(vcpu, insn->rm);
+	return true;
+}
+
+static bool decode(struct vcpu *vcpu, bool has_modrm, struct system_insn *insn)
 {
 	uint8_t buffer[LENGTH_MAX];
 	struct decode d = {
@@ -284,6 +316,11 @@ bool system_decode(struct vcpu *vcpu, bool has_modrm, struct system_insn *insn)
 	return d.at <= d.count;
 }
 
+bool system_decode(struct vcpu *vcpu, bool has_modrm, struct system_insn *insn)
+{
+	return (has_modrm && decode_usual(vcpu, insn)) || decode(vcpu, has_modrm, insn);
+}
+
 unsigned system_length(struct vcpu *vcpu, uint8_t opcode)
 {
 	uint64_t linear = linear_rip(vcpu);
@@ -296,7 +333,7 @@ unsigned system_length(struct vcpu *vcpu, uint8_t opcode)
 	    vcpu->code_cr3 == vcpu->vmcb->cr3 && offset < PAGE_MASK && vcpu->code[offset] == 0x0f &&
 	    vcpu->code[offset + 1] == opcode)
 		return 2;
-	if (system_decode(vcpu, false, &insn) && insn.opcode == opcode)
+	if (decode(vcpu, false, &insn) && insn.opcode == opcode)
 		return insn.length;
 	report_stop(vcpu, "the instruction at RIP is not 0F %x", opcode);
 }
