@@ -80,7 +80,7 @@ union role roles_root(const struct mode *mode, uint64_t pointer, unsigned levels
 
 bool roles_mode_fits(union role role, const struct mode *mode)
 {
-	return mode && roles_format(role) == mode->format && role.flags == flags_of(mode) &&
+	return mode && role.guest == guest_of(mode->format) && role.flags == flags_of(mode) &&
 	       role.maxphyaddr == mode->maxphyaddr;
 }
 

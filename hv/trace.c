@@ -207,13 +207,11 @@ void trace_slot(struct vcpu *vcpu, const struct umbra_slot *slot)
 	end(&line);
 }
 
-void trace_load(struct vcpu *vcpu, const struct umbra_root *root)
+static void log_load(const struct vcpu *vcpu, const struct umbra_root *root)
 {
 	const struct umbra_regs regs = cr_regs(vcpu);
 	struct line line;
 
-	if (trace.select < TRACE_TABLES)
-		return;
 	/* With nested paging the guest's registers say nothing about the tables. */
 	if (!vcpu->options->shadow && root->pointer == trace.root && !root->flush)
 		return;
@@ -222,6 +220,12 @@ void trace_load(struct vcpu *vcpu, const struct umbra_root *root)
 	add(&line, " %llx %x %llx %llx %llx %llx", (ull)root->pointer, root->flush, (ull)regs.cr0,
 	    (ull)regs.cr3, (ull)regs.cr4, (ull)regs.efer);
 	end(&line);
+}
+
+void trace_load(struct vcpu *vcpu, const struct umbra_root *root)
+{
+	if (trace.select >= TRACE_TABLES)
+		log_load(vcpu, root);
 }
 
 void trace_enter(struct vcpu *vcpu)
