@@ -23,8 +23,6 @@
  */
 #include "core/entry.h"
 
-#include <assert.h>
-
 #define BIT(n) (1ull << (n))
 #define BITS(high, low) ((~0ull >> (63 - (high))) & ~(BIT(low) - 1))
 
@@ -159,12 +157,12 @@ static const struct entry_layout layouts[ENTRY_GENERATIONS][2] = {
 
 /* a set of masks is disjoint when their bits add up to those of the union. */
 #define COUNT(mask) __builtin_popcountll(mask)
-#define ASSERT_DISJOINT(present, ad, saved, host, mmu, hardware, key)                          \
-	static_assert(COUNT(present) + COUNT(ad) + COUNT(saved) + COUNT(host) + COUNT(mmu) +   \
-				      COUNT(hardware) + COUNT(key) + COUNT(FRAME) ==           \
-			      COUNT((present) | (ad) | (saved) | (host) | (mmu) | (hardware) | \
-				    (key) | FRAME),                                            \
-		      "two uses of one bit")
+#define ASSERT_DISJOINT(present, ad, saved, host, mmu, hardware, key)                           \
+	_Static_assert(COUNT(present) + COUNT(ad) + COUNT(saved) + COUNT(host) + COUNT(mmu) +   \
+				       COUNT(hardware) + COUNT(key) + COUNT(FRAME) ==           \
+			       COUNT((present) | (ad) | (saved) | (host) | (mmu) | (hardware) | \
+				     (key) | FRAME),                                            \
+		       "two uses of one bit")
 ASSERT_DISJOINT(MMU_PRESENT, 0ull, 0ull, OTHER_HOST_WRITABLE, OTHER_MMU_WRITABLE, OTHER_HARDWARE,
 		OTHER_KEY);
 ASSERT_DISJOINT(MMU_PRESENT, 3ull << EPT_AD_SHIFT_612, EPT_SAVED_612 << EPT_SAVED_SHIFT_612,
@@ -175,27 +173,27 @@ ASSERT_DISJOINT(MMU_PRESENT, 3ull << EPT_AD_SHIFT_73, EPT_SAVED_73 << EPT_SAVED_
 		EPT_HOST_WRITABLE_73, EPT_MMU_WRITABLE_73, EPT_HARDWARE_004, 0ull);
 
 /* W is never saved, and what is saved is a right. */
-static_assert((EPT_SAVED_612 & ~EPT_RIGHTS) == 0 && (EPT_SAVED_612 & BIT(1)) == 0, "saved");
-static_assert((EPT_SAVED_73 & ~(EPT_RIGHTS | EPT_USER_EXEC)) == 0 && (EPT_SAVED_73 & BIT(1)) == 0,
-	      "saved");
+_Static_assert((EPT_SAVED_612 & ~EPT_RIGHTS) == 0 && (EPT_SAVED_612 & BIT(1)) == 0, "saved");
+_Static_assert((EPT_SAVED_73 & ~(EPT_RIGHTS | EPT_USER_EXEC)) == 0 && (EPT_SAVED_73 & BIT(1)) == 0,
+	       "saved");
 
 /* nonpresent and frozen are not ours, not the hardware's, and two values. */
-static_assert(((NONPRESENT | FROZEN_612 | FROZEN_004) & (MMU_PRESENT | EPT_RIGHTS)) == 0,
-	      "empty entries are not present");
-static_assert((FROZEN_004 & EPT_USER_EXEC) == 0, "not present with MBEC either");
-static_assert(((FROZEN_612 ^ NONPRESENT) & ALLOWED_612) == 0 &&
-		      ((FROZEN_004 ^ NONPRESENT) & ALLOWED_004) == 0,
-	      "what no empty entry matches, no frozen one does");
-static_assert(FROZEN_612 != NONPRESENT && FROZEN_004 != NONPRESENT, "frozen is not empty");
+_Static_assert(((NONPRESENT | FROZEN_612 | FROZEN_004) & (MMU_PRESENT | EPT_RIGHTS)) == 0,
+	       "empty entries are not present");
+_Static_assert((FROZEN_004 & EPT_USER_EXEC) == 0, "not present with MBEC either");
+_Static_assert(((FROZEN_612 ^ NONPRESENT) & ALLOWED_612) == 0 &&
+		       ((FROZEN_004 ^ NONPRESENT) & ALLOWED_004) == 0,
+	       "what no empty entry matches, no frozen one does");
+_Static_assert(FROZEN_612 != NONPRESENT && FROZEN_004 != NONPRESENT, "frozen is not empty");
 
 /* the generation, the MMU-present bit and the MMIO mask share the entry. */
-#define ASSERT_MMIO(low, low_bits, allowed)                                                   \
-	static_assert(((low)&GEN_HIGH) == 0 && (((low) | GEN_HIGH) & (allowed)) == 0 &&       \
-			      ((allowed)&MMU_PRESENT) == 0 &&                                 \
-			      ((low) | GEN_HIGH | (allowed) | MMU_PRESENT) == ~0ull &&        \
-			      COUNT(low) == (low_bits) && COUNT(GEN_HIGH) == GEN_HIGH_BITS && \
-			      (FRAME & ~(allowed)) == 0,                                      \
-		      "MMIO generation")
+#define ASSERT_MMIO(low, low_bits, allowed)                                                    \
+	_Static_assert(((low)&GEN_HIGH) == 0 && (((low) | GEN_HIGH) & (allowed)) == 0 &&       \
+			       ((allowed)&MMU_PRESENT) == 0 &&                                 \
+			       ((low) | GEN_HIGH | (allowed) | MMU_PRESENT) == ~0ull &&        \
+			       COUNT(low) == (low_bits) && COUNT(GEN_HIGH) == GEN_HIGH_BITS && \
+			       (FRAME & ~(allowed)) == 0,                                      \
+		       "MMIO generation")
 ASSERT_MMIO(GEN_LOW_612, GEN_LOW_BITS_612, ALLOWED_612);
 ASSERT_MMIO(GEN_LOW_004, GEN_LOW_BITS_004, ALLOWED_004);
 
@@ -204,14 +202,14 @@ ASSERT_MMIO(GEN_LOW_004, GEN_LOW_BITS_004, ALLOWED_004);
 #define MMIO_EPT_MASK (EPT_RIGHTS | BIT(63))
 #define MMIO_OTHER_VALUE (BIT(51) | BIT(0))
 #define MMIO_OTHER_ACCESS (BIT(1) | BIT(2))
-static_assert((NONPRESENT & MMIO_EPT_MASK) != MMIO_EPT_VALUE, "empty is not MMIO");
-static_assert((FROZEN_612 & MMIO_EPT_MASK) != MMIO_EPT_VALUE, "frozen is not MMIO");
-static_assert((FROZEN_004 & MMIO_EPT_MASK) != MMIO_EPT_VALUE, "frozen is not MMIO");
-static_assert((NONPRESENT & MMIO_OTHER_VALUE) != MMIO_OTHER_VALUE, "empty is not MMIO");
-static_assert((FROZEN_612 & MMIO_OTHER_VALUE) != MMIO_OTHER_VALUE, "frozen is not MMIO");
-static_assert((FROZEN_004 & MMIO_OTHER_VALUE) != MMIO_OTHER_VALUE, "frozen is not MMIO");
+_Static_assert((NONPRESENT & MMIO_EPT_MASK) != MMIO_EPT_VALUE, "empty is not MMIO");
+_Static_assert((FROZEN_612 & MMIO_EPT_MASK) != MMIO_EPT_VALUE, "frozen is not MMIO");
+_Static_assert((FROZEN_004 & MMIO_EPT_MASK) != MMIO_EPT_VALUE, "frozen is not MMIO");
+_Static_assert((NONPRESENT & MMIO_OTHER_VALUE) != MMIO_OTHER_VALUE, "empty is not MMIO");
+_Static_assert((FROZEN_612 & MMIO_OTHER_VALUE) != MMIO_OTHER_VALUE, "frozen is not MMIO");
+_Static_assert((FROZEN_004 & MMIO_OTHER_VALUE) != MMIO_OTHER_VALUE, "frozen is not MMIO");
 /* Rights are kept in an MMIO entry where ACC_* puts them. */
-static_assert(MMIO_OTHER_ACCESS == (ACC_WRITE | ACC_USER), "rights of MMIO entries");
+_Static_assert(MMIO_OTHER_ACCESS == (ACC_WRITE | ACC_USER), "rights of MMIO entries");
 
 /* bits of the address that L1TF wants inverted, and how far they move. */
 #define L1TF_BITS 5

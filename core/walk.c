@@ -32,8 +32,6 @@
 #include "core/perm.h"
 #include "core/walk.h"
 
-#include <assert.h>
-
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
@@ -610,7 +608,7 @@ ALWAYS_INLINE enum quick_kind parent_kind(unsigned shape)
 	return (enum quick_kind)(shape >> 4 & 3);
 }
 
-static_assert(UMBRA_LEVEL_MAX == 5, "lean() has a case for each level");
+_Static_assert(UMBRA_LEVEL_MAX == 5, "lean() has a case for each level");
 
 /* Where lean() came to. */
 struct leaf {

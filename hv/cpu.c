@@ -67,4 +67,7 @@ void cpu_detect(struct cpu *cpu)
 		if (words[features[i].word] >> features[i].bit & 1)
 			cpu->mmu.features |= features[i].feature;
 	cpu->mmu.features |= UMBRA_CPU_PDPTE_MEMORY | UMBRA_CPU_BIT8_MBZ | UMBRA_CPU_REWALK;
+	if (!CPU_LONG_MODE)
+		cpu->mmu.features &=
+			~(UMBRA_CPU_LM | UMBRA_CPU_LA57 | UMBRA_CPU_1G | UMBRA_CPU_PCID);
 }

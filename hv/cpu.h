@@ -7,6 +7,9 @@
 
 #include "umbra/types.h"
 
+/** Does the hypervisor run in long mode? Only such a host has guests that do (APM 2 15.5.1). */
+#define CPU_LONG_MODE (sizeof(void *) == 8)
+
 /** struct cpu_leaf - registers after CPUID. */
 struct cpu_leaf {
 	uint32_t eax, ebx, ecx, edx;

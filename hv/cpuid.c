@@ -3,7 +3,8 @@
  * cpuid.c - the CPU that the guest is shown: this one, less what it cannot have.
  *
  * No SVM, no x2APIC (its ID would be another), no shadow stacks; without nested paging no
- * PCID and INVPCID, which the tables of the hypervisor would not follow.
+ * PCID and INVPCID, which the tables of the hypervisor would not follow. On a 32-bit host no
+ * long mode.
  */
 #include "hv/hypercall.h"
 #include "hv/system.h"
@@ -16,6 +17,9 @@
 #define HIDDEN_7_ECX (1u << 7) /* SHSTK */
 #define HIDDEN_7_EDX (1u << 20) /* IBT */
 #define OSPKE (1u << 4)
+/* A 32-bit host's guests have no long mode, and what is only there in it. */
+#define LONG_7_ECX (1u << 16) /* LA57 */
+#define LONG_EXTENDED_EDX (1u << 26 | 1u << 29) /* 1G pages, long mode */
 #define HIDDEN_EXTENDED_ECX (1u << 2 | 1u << 12) /* SVM, SKINIT */
 #define CR4_OSXSAVE (1ull << 18)
 
@@ -35,18 +39,21 @@ static const struct {
 static struct cpu_leaf shown_leaf(const struct vcpu *vcpu, uint32_t number, uint32_t index)
 {
 	struct cpu_leaf leaf = cpu_id(number, index);
-	bool shadow = vcpu->options->shadow;
+	bool no_pcid = vcpu->options->shadow || !CPU_LONG_MODE;
 
 	switch (number) {
-	case 1: leaf.ecx &= ~(HIDDEN_1_ECX | (shadow ? PCID : 0)); break;
+	case 1: leaf.ecx &= ~(HIDDEN_1_ECX | (no_pcid ? PCID : 0)); break;
 	case 7:
 		if (index == 0) {
-			leaf.ebx &= ~(shadow ? INVPCID : 0);
-			leaf.ecx &= ~HIDDEN_7_ECX;
+			leaf.ebx &= ~(no_pcid ? INVPCID : 0);
+			leaf.ecx &= ~(HIDDEN_7_ECX | (CPU_LONG_MODE ? 0 : LONG_7_ECX));
 			leaf.edx &= ~HIDDEN_7_EDX;
 		}
 		break;
-	case 0x80000001: leaf.ecx &= ~HIDDEN_EXTENDED_ECX; break;
+	case 0x80000001:
+		leaf.ecx &= ~HIDDEN_EXTENDED_ECX;
+		leaf.edx &= ~(CPU_LONG_MODE ? 0 : LONG_EXTENDED_EDX);
+		break;
 	case 0x8000000a: leaf = (struct cpu_leaf){0}; break;
 	case HYPERCALL_LEAF:
 		if (vcpu->options->hypercalls)

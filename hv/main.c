@@ -131,6 +131,7 @@ static void settle(void)
 		if (memory.region[i].type == MULTIBOOT_MAP_RAM && memory.region[i].end > top)
 			top = memory.region[i].end;
 	size = (size + 2 * MEMORY_MIB - 1) & ~(2 * MEMORY_MIB - 1);
+	memory_limit(&memory, paging_reach());
 	if (!memory_choose(&memory, size, end_of_loaded()))
 		console_stop(CONSOLE_CANNOT_START,
 			     "too little memory: %llu MiB for the hypervisor are not free",

@@ -18,8 +18,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* As in umbra-hv64.ld and boot64.S. */
+/* As in umbra-hv64.ld and boot64.S, umbra-hv32.ld and boot32.S. */
+#ifdef __x86_64__
 #define MEMORY_IMAGE_BASE 0x40000000ul
+#else
+#define MEMORY_IMAGE_BASE 0xf0000000ul
+#endif
 #define MEMORY_MIB 0x100000ull
 #define MEMORY_GIB 0x40000000ull
 #define MEMORY_REGIONS_MAX 32

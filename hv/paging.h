@@ -8,13 +8,20 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/** Where all of physical memory is seen, with 4 and with 5 levels. */
+/** Where physical memory is seen, up to paging_reach(). As in boot64.S and boot32.S. */
+#ifdef __x86_64__
 #define PAGING_DIRECT 0xffff800000000000ull
+#else
+#define PAGING_DIRECT 0x10000000ull
+#endif
 
 static inline void *paging_pointer(uint64_t physical)
 {
 	return (void *)(uintptr_t)(PAGING_DIRECT + physical);
 }
+
+/** paging_reach - end of the physical memory that the hypervisor can see. */
+uint64_t paging_reach(void);
 
 /** paging_levels - of the tables that are in use: 3, 4 or 5. */
 unsigned paging_levels(void);

@@ -29,6 +29,11 @@ unsigned paging_levels(void)
 	return cpu_read_cr4() & CR4_LA57 ? 5 : 4;
 }
 
+uint64_t paging_reach(void)
+{
+	return 1ull << 46; /* half of what lies above PAGING_DIRECT */
+}
+
 uint64_t paging_image_bytes(void)
 {
 	return (uint64_t)(image_end - (char *)(MEMORY_IMAGE_BASE + MEMORY_MIB));

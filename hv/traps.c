@@ -9,32 +9,40 @@
 #include "hv/console.h"
 #include "hv/cpu.h"
 
-/* APM 2 4.8.4; the same selector as in boot64.S. */
+/* APM 2 4.8.4; the same selector as in boot64.S and boot32.S. */
 #define CODE_SELECTOR 0x08
 #define INTERRUPT_GATE 0x8e00
+/* As in those, which the guest will write over. */
+#define DATA_SEGMENT 0x00cf93000000ffff
 
 extern char traps_stubs[];
 
 struct gate {
 	uint16_t offset_low, selector, type, offset_middle;
+#ifdef __x86_64__
 	uint32_t offset_high, reserved;
 };
+#define CODE_SEGMENT 0x00af9b000000ffff
+#else
+};
+#define CODE_SEGMENT 0x00cf9b000000ffff
+#endif
 
 static struct gate table[32];
+static const uint64_t segments[] = {0, CODE_SEGMENT, DATA_SEGMENT};
 
-/* As in boot64.S, which the guest will write over. */
-static const uint64_t segments[] = {0, 0x00af9b000000ffff, 0x00cf93000000ffff};
-
+/* What the stub and the CPU have pushed; a 64-bit one pushes RSP and SS, too. */
 struct trap {
-	unsigned long vector, code, rip, cs, rflags, rsp, ss;
+	unsigned long vector, code, rip, cs, rflags;
 };
 
 _Noreturn void traps_bug(const struct trap *trap);
 
 void traps_bug(const struct trap *trap)
 {
-	console_stop(CONSOLE_BUG, "bug: exception %lu code %lx at %lx, CR2 %lx, RSP %lx",
-		     trap->vector, trap->code, trap->rip, cpu_read_cr2(), trap->rsp);
+	console_stop(CONSOLE_BUG, "bug: exception %lu code %lx at %lx, CR2 %lx, stack %lx",
+		     trap->vector, trap->code, trap->rip, cpu_read_cr2(),
+		     (unsigned long)(uintptr_t)trap);
 }
 
 void traps_init(void)
@@ -52,7 +60,9 @@ void traps_init(void)
 			.selector = CODE_SELECTOR,
 			.type = INTERRUPT_GATE,
 			.offset_middle = (uint16_t)(stub >> 16),
+#ifdef __x86_64__
 			.offset_high = (uint32_t)(stub >> 32),
+#endif
 		};
 	}
 	__asm__ volatile("lidt %0" : : "m"(pointer));

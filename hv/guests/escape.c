@@ -24,6 +24,7 @@
 #define MSR_EFER 0xc0000080u
 #define CODE 0x800000u /* where instructions are written to */
 #define ALIAS 0x40000000u
+#define HIGH (1ull << 32)
 #define APIC_ICR 0xfee00300u
 #define ICR_INIT (5u << 8)
 #define ICR_ASSERT (1u << 14)
@@ -270,6 +271,56 @@ static int attempt_cr3(void)
 	return reach(&probe);
 }
 
+/* PAE tables: the kernel in place, @entry of level 2 at ALIAS. */
+static struct probe pae_probe(uint64_t entry)
+{
+	forget();
+	table[0][0] = at(table[1]) | P;
+	table[0][1] = at(table[2]) | P;
+	for (unsigned i = 0; i < 8; i++)
+		table[1][i] = i * 0x200000ull | P | W | PS;
+	table[2][0] = entry;
+	return (struct probe){
+		.cr0 = CR0_PE_ET | CR0_PG,
+		.cr3 = at(table[0]),
+		.cr4 = CR4_PAE,
+		.address = ALIAS,
+	};
+}
+
+static int attempt_pae(void)
+{
+	struct probe probe = pae_probe((own & ~0x1fffffu) | P | W | PS);
+
+	probe.address += own & 0x1fffff;
+	return reach(&probe);
+}
+
+/*
+ * Guest-physical addresses from 4 GiB on, which a PAE host's NPT does not translate: does the
+ * access go to the address less 4 GiB (docs/PAE-NPT.md)? First where the page there is mapped
+ * already, then where it is not, then where the hypervisor is.
+ */
+static int attempt_high(void)
+{
+	static const uint32_t low[] = {CODE, 0xa00000, 0xc00000};
+	struct probe probe;
+
+	for (unsigned i = 0; i < 3; i++) {
+		volatile uint32_t *word = (volatile uint32_t *)low[i];
+
+		if (i != 1)
+			*word = 0x11111111;
+		probe = pae_probe(HIGH | low[i] | P | W | PS);
+		probe.kind = i == 2 ? PROBE_EXECUTE : PROBE_WRITE;
+		probe_run(&probe);
+		guest_print("high: %llx: vector %x code %x, below it %x\n", HIGH | low[i],
+			    probe.vector, probe.code, *word);
+	}
+	probe = pae_probe(HIGH | (own & ~0x1fffffu) | P | W | PS);
+	return reach(&probe);
+}
+
 /* First a page of the guest's, touched; then the entry changes, nothing is flushed. */
 static int attempt_stale(void)
 {
@@ -330,7 +381,8 @@ static const struct {
 	{"write", attempt_write},   {"execute", attempt_execute}, {"4k", attempt_4k},
 	{"2m", attempt_2m},         {"1g", attempt_1g},           {"tables", attempt_tables},
 	{"cr3", attempt_cr3},       {"stale", attempt_stale},     {"reserved", attempt_reserved},
-	{"la57", attempt_la57},     {"init", attempt_init},
+	{"pae", attempt_pae},       {"high", attempt_high},       {"la57", attempt_la57},
+	{"init", attempt_init},
 };
 
 /* Does @list, words with + between them, begin with @word? */
