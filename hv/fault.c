@@ -10,6 +10,7 @@
  *	                allows: carried out in software
  */
 #include "hv/complete.h"
+#include "hv/paging.h"
 
 /* What cannot be carried out here the guest may do itself, on a table that is none any more
  * (S-44). */
@@ -25,6 +26,12 @@ static void emulate(struct vcpu *vcpu, umbra_gpa gpa)
 			    (unsigned long long)gpa.v);
 }
 
+/* A PAE host's NPT translates 32 bits (F-34). */
+static bool is_beyond(const struct vcpu *vcpu, umbra_gpa gpa)
+{
+	return gpa.v >> 32 && !vcpu->options->shadow && paging_levels() == 3;
+}
+
 static void act(struct vcpu *vcpu, const struct umbra_resolution *what)
 {
 	switch (what->verdict) {
@@ -32,6 +39,9 @@ static void act(struct vcpu *vcpu, const struct umbra_resolution *what)
 	case UMBRA_RETRY: break;
 	case UMBRA_INJECT: inject_event(vcpu, &what->event); break;
 	case UMBRA_MMIO:
+		if (is_beyond(vcpu, what->gpa))
+			report_stop(vcpu, "guest address %llx is beyond this host's tables",
+				    (unsigned long long)what->gpa.v);
 		if (!devices_add(vcpu, what->gpa.v))
 			report_stop(vcpu, "the guest reached for the hypervisor's memory at %llx",
 				    (unsigned long long)what->gpa.v);
