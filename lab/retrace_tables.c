@@ -180,13 +180,8 @@ void retrace_make(struct retrace *r, uint64_t gfn, uint64_t role, uint64_t hpa)
 		page->entries[i] = empty(page);
 	r->tables++;
 	r->counts.pages++;
-	if (!is_mirror(page))
-		return;
-	retrace_mirror(r, gfn, 1, 0);
-	if (!in_slot(r, gfn, gfn + 1, false))
-		retrace_tell(r, "slot",
-			     "page %" PRIx64 " mirrors frame %" PRIx64 ", which is in no slot", hpa,
-			     gfn);
+	if (is_mirror(page))
+		retrace_mirror(r, gfn, 1, 0);
 }
 
 void retrace_zap(struct retrace *r, uint64_t hpa, uint64_t cleared)
@@ -399,6 +394,12 @@ static void check_new(struct retrace *r, const struct retrace_page *page, unsign
 {
 	if (entry == empty(page))
 		return;
+	/* A guest's CR3 may lead anywhere; there is nothing to mirror then. */
+	if (is_mirror(page) && !in_slot(r, page->gfn, page->gfn + 1, false))
+		retrace_tell(r, "slot",
+			     "%" PRIx64 " mirrors an entry in frame %" PRIx64
+			     ", which is in no slot",
+			     entry, page->gfn);
 	if (!translates(r, page, entry))
 		check_refused(r, page, index, entry);
 	else if (is_leaf(r, page, entry))
