@@ -236,6 +236,7 @@ void umbra_vcpu_leave_nested(struct umbra_vcpu *vcpu)
 	if (vcpu_is_nested(vcpu))
 		rootset_leave(&vcpu->vm->mmu, &vcpu->nested);
 	vcpu->guest = &vcpu->l1;
+	vcpu->described = NULL;
 	vcpu->flush_l1 |= vcpu->cpu.vendor == UMBRA_VENDOR_INTEL && !vcpu->state.tag;
 	if (vcpu->vm->mmu.paging == UMBRA_PAGING_SHADOW)
 		vcpu_switch_own(vcpu, true);

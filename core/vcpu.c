@@ -275,6 +275,7 @@ void vcpu_set_guest(struct umbra_vcpu *vcpu, struct vcpu_guest *guest,
 {
 	bool same = same_mode(&guest->regs, regs);
 
+	vcpu->described = NULL;
 	guest->regs = *regs;
 	if (guest == &vcpu->l2)
 		vcpu->state.regs = *regs;
@@ -360,6 +361,9 @@ enum umbra_status umbra_vcpu_mov_cr3(struct umbra_vcpu *vcpu, uint64_t value)
 	if (vcpu_in_l2(vcpu) || is_pae(&guest->regs) || !guest->space.mode ||
 	    (cr3 ^ guest->regs.cr3) & guest->mode.root_address)
 		return switch_cr3(vcpu, cr3, !keep);
+	/* LAM's bits are in the root's pointer. */
+	if ((cr3 ^ guest->regs.cr3) & ~(UMBRA_PAGE_SIZE - 1ull))
+		vcpu->described = NULL;
 	guest->regs.cr3 = guest->space.root = cr3;
 	if (vcpu->vm->mmu.paging != UMBRA_PAGING_SHADOW)
 		return UMBRA_OK;
@@ -400,7 +404,29 @@ enum umbra_status umbra_vcpu_load(struct umbra_vcpu *vcpu, struct umbra_root *ro
 	root->intercept_pf = mmu->allow_narrow && narrow_guest(vcpu);
 	root->flush = *flush;
 	*flush = set->flush = false;
+	vcpu->described = mmu->paging == UMBRA_PAGING_SHADOW && !l2 ? set->root : NULL;
 	return UMBRA_OK;
+}
+
+bool umbra_vcpu_stays(struct umbra_vcpu *vcpu)
+{
+	struct rootset *set = &vcpu->own;
+
+	if (!vcpu->described || vcpu->described != set->root ||
+	    page_is_obsolete(&vcpu->vm->mmu, set->root))
+		return false;
+	if (set->sync) {
+		/* Nothing to do is most often what there is to do. */
+		if (set->root->unsync || set->root->unsync_below)
+			return false;
+		set->sync = false;
+		vcpu->mmio.valid = false;
+	}
+	/* L2 may run on the same roots, under a tag of its own. */
+	if (set->flush)
+		vcpu->flush_l2 = true;
+	vcpu->flush_l1 = set->flush = false;
+	return true;
 }
 
 /* Access of a #PF or NPF; implicit supervisor accesses show only by the CPL (H-51). */

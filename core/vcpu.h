@@ -39,6 +39,9 @@ struct umbra_vcpu {
 	struct walk_log log;
 	/** Of L1, and of L2 without nested paging. */
 	struct mmio_cache mmio;
+	/** Under shadow paging: the root that the last load of L1 gave, while the registers that it
+	 * gave with it are what they would be now. Else NULL. */
+	const struct page *described;
 	/** Flush the hardware's translations of L1, of L2, before it is entered. */
 	bool flush_l1, flush_l2;
 	struct reserve reserve;

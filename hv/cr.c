@@ -91,7 +91,10 @@ static bool write_cr3(struct vcpu *vcpu, uint64_t value)
 {
 	if (umbra_vcpu_mov_cr3(vcpu->mmu, value))
 		return false;
-	vcpu->port.reload = true;
+	if (umbra_vcpu_stays(vcpu->mmu))
+		vcpu->port.flush = true;
+	else
+		vcpu->port.reload = true;
 	return true;
 }
 

@@ -227,6 +227,13 @@ struct umbra_root {
  * In PAE modes hardware reads PDPTEs at entry: enter anew after each fault.
  */
 enum umbra_status umbra_vcpu_load(struct umbra_vcpu *vcpu, struct umbra_root *root);
+/**
+ * umbra_vcpu_stays - under shadow paging, instead of umbra_vcpu_load() where most often nothing
+ * has changed (MOV CR3 of the same root): does all that the last load gave still hold? True:
+ * flush this vCPU's guest translations, whatever load would have said, and enter. False: load;
+ * always so for TDP and while L2 runs.
+ */
+bool umbra_vcpu_stays(struct umbra_vcpu *vcpu);
 
 /** struct umbra_exit - a fault that the hardware reported. */
 struct umbra_exit {

@@ -422,6 +422,52 @@ static void s23_left_to_a_fault(void **unused)
 	kit_close(&kit);
 }
 
+/* What ends it that a load gave, and what does not. */
+static void stays_until_something_changes(void **unused)
+{
+	const uint64_t at = PT + GVA / PAGE * 8;
+	struct umbra_regs regs = long_mode;
+	struct umbra_root root;
+	struct kit kit;
+
+	(void)unused;
+	open_long(&kit);
+	assert_true(umbra_vcpu_stays(kit.vcpu));
+	resume(&kit, GVA, W);
+	assert_int_equal(umbra_vcpu_mov_cr3(kit.vcpu, PML4), UMBRA_OK);
+	assert_true(umbra_vcpu_stays(kit.vcpu));
+	/* The flush is the caller's now. */
+	assert_int_equal(umbra_vcpu_load(kit.vcpu, &root), UMBRA_OK);
+	assert_false(root.flush);
+	/* Nothing to sync until MOV CR3, then something. */
+	guest_write(&kit, at, 40 * PAGE | 0x67);
+	assert_true(umbra_vcpu_stays(kit.vcpu));
+	assert_int_equal(umbra_vcpu_mov_cr3(kit.vcpu, PML4), UMBRA_OK);
+	assert_false(umbra_vcpu_stays(kit.vcpu));
+	load(&kit);
+	assert_int_equal(frame_at(&kit, GVA), 0);
+	assert_true(umbra_vcpu_stays(kit.vcpu));
+	/* Another root, and back without having been entered. */
+	assert_int_equal(umbra_vcpu_mov_cr3(kit.vcpu, PML4_B), UMBRA_OK);
+	assert_false(umbra_vcpu_stays(kit.vcpu));
+	assert_int_equal(umbra_vcpu_mov_cr3(kit.vcpu, PML4), UMBRA_OK);
+	assert_false(umbra_vcpu_stays(kit.vcpu));
+	load(&kit);
+	regs.cr0 &= ~UMBRA_CR0_WP;
+	assert_int_equal(umbra_vcpu_set_regs(kit.vcpu, &regs, false), UMBRA_OK);
+	assert_false(umbra_vcpu_stays(kit.vcpu));
+	load(&kit);
+	regs.pkru = 4;
+	assert_int_equal(umbra_vcpu_set_regs(kit.vcpu, &regs, false), UMBRA_OK);
+	assert_false(umbra_vcpu_stays(kit.vcpu));
+	load(&kit);
+	umbra_vm_zap_all(kit.vm);
+	assert_false(umbra_vcpu_stays(kit.vcpu));
+	load(&kit);
+	assert_true(umbra_vcpu_stays(kit.vcpu));
+	kit_close(&kit);
+}
+
 /* S-24: a page made for another mode, or for none that is known, is emptied. */
 static void s24_another_mode(void **unused)
 {
@@ -1780,6 +1826,7 @@ int main(void)
 		cmocka_unit_test(s23_what_stays),
 		cmocka_unit_test(s23_each_entry),
 		cmocka_unit_test(s23_left_to_a_fault),
+		cmocka_unit_test(stays_until_something_changes),
 		cmocka_unit_test(s24_another_mode),
 		cmocka_unit_test(two_mirrors_of_one_table),
 		cmocka_unit_test(self_mapped_last_level),
