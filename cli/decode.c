@@ -445,6 +445,7 @@ static const char details[] =
 	"and kvm events; - reads one a line from standard input.\n"
 	"decode LINE..., decode trace LINE...: lines of a trace. decode -: lines of traces and\n"
 	"lines KIND VALUE... from standard input.\n"
+	"Codes of faults that a #PF has as well are taken for one unless --mode is ept.\n"
 	"decode widths: how many bits addresses have in each mode, and why.\n"
 	"Keys of --config: vendor=intel|amd, maxphyaddr=32..52, l1tf=BITS (cache bits of a CPU\n"
 	"with L1TF), and 0 or 1 for nx 1g 2m pse pse36 ad execonly mbec gmet rogpt pke pks\n"

@@ -331,12 +331,23 @@ static void check_page(const struct trace_line *line, struct trace_report *repor
 
 /* ---- codes ---- */
 
-/* #NPF has bit 32 or 33, exit qualifications bit 7 (P-6, E-9); #PF codes neither. */
-static enum bits_kind code_kind(uint64_t code)
+#define CODE_P 0x1 /* #PF: RSVD and PK only go with P */
+#define CODE_WITH_P 0x28
+#define CODE_SGX 0x8000
+#define CODE_QUALIFICATION 0x17f80 /* E-9: bits 7 to 16 of an exit qualification, without 15 */
+
+/* #NPF has bit 32 or 33 (P-6). An exit qualification has bit 7 where there is a linear address
+ * (E-9); without one it is told by what no #PF has, or by the paging that the user names. */
+static enum bits_kind code_kind(enum bits_mode mode, uint64_t code)
 {
 	if (code >> 32)
 		return BITS_NPFCODE;
-	return code & 0xff80 && !(code >> 15 & 1) ? BITS_EPTQUAL : BITS_PFEC;
+	if (mode == BITS_MODE_EPT)
+		return BITS_EPTQUAL;
+	if (mode != BITS_MODE_AUTO || code & CODE_SGX)
+		return BITS_PFEC;
+	return code & CODE_QUALIFICATION || (code & CODE_WITH_P && !(code & CODE_P)) ? BITS_EPTQUAL
+										     : BITS_PFEC;
 }
 
 #define INTR_PF 0x80000b0e /* valid, hardware exception with error code, vector 14 */
@@ -386,7 +397,8 @@ void trace_explain(const struct bits_bound *sptes, const struct trace_line *line
 	if (has(line, TRACE_GPTE))
 		decode(report, "pte", BITS_PTE, level, line->value[TRACE_GPTE]);
 	if (has(line, TRACE_CODE))
-		decode(report, "error_code", code_kind(line->value[TRACE_CODE]), 0,
+		decode(report, "error_code",
+		       code_kind(sptes->request.mode, line->value[TRACE_CODE]), 0,
 		       line->value[TRACE_CODE]);
 	if (has(line, TRACE_INFO1))
 		decode_exit(line, report);

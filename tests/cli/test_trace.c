@@ -33,15 +33,32 @@ static uint64_t field(enum trace_id id)
 	return line.value[id];
 }
 
-static struct bits_bound bound(void)
+static struct bits_bound bound_in(enum bits_mode mode)
 {
 	struct bits_request request;
 	struct bits_bound bound;
 
 	bits_defaults(&request, false);
 	request.kind = BITS_SPTE;
+	request.mode = mode;
 	bits_bind(&bound, &request);
 	return bound;
+}
+
+static struct bits_bound bound(void)
+{
+	return bound_in(BITS_MODE_AUTO);
+}
+
+/* What the code of the line is taken for. */
+static enum bits_kind code_in_mode(enum bits_mode mode)
+{
+	const struct bits_bound sptes = bound_in(mode);
+	struct trace_report report;
+
+	trace_explain(&sptes, &line, &report);
+	assert_int_equal(report.value_count, 1);
+	return report.value[0].kind;
 }
 
 static void test_words(void **state)
@@ -141,6 +158,14 @@ static void test_explained(void **state)
 		{"kvm_page_fault: address 0 error_code 8007", BITS_PFEC},
 		{"kvm_page_fault: address 0 error_code 83", BITS_EPTQUAL},
 		{"kvm_page_fault: address 0 error_code 181", BITS_EPTQUAL},
+		/* Without a linear address (E-9): the rights tell a write, bit 16 is EPT's own. */
+		{"kvm_page_fault: address 0 error_code a", BITS_EPTQUAL},
+		{"kvm_page_fault: address 0 error_code 22", BITS_EPTQUAL},
+		{"kvm_page_fault: address 0 error_code 10002", BITS_EPTQUAL},
+		/* A #PF has these. */
+		{"kvm_page_fault: address 0 error_code 2", BITS_PFEC},
+		{"kvm_page_fault: address 0 error_code 9", BITS_PFEC},
+		{"kvm_page_fault: address 0 error_code 27", BITS_PFEC},
 		{"kvm_page_fault: address 0 error_code 100000004", BITS_NPFCODE},
 		{"kvm_page_fault: address 0 error_code 200000006", BITS_NPFCODE},
 	};
@@ -154,6 +179,13 @@ static void test_explained(void **state)
 		assert_int_equal(report.value_count, 1);
 		assert_int_equal(report.value[0].kind, codes[i].kind);
 	}
+	/* Where --mode says whose tables they are, it decides. */
+	assert_int_equal(parse("kvm_page_fault: address 0 error_code 1"), TRACE_OK);
+	assert_int_equal(code_in_mode(BITS_MODE_AUTO), BITS_PFEC);
+	assert_int_equal(code_in_mode(BITS_MODE_EPT), BITS_EPTQUAL);
+	assert_int_equal(code_in_mode(BITS_MODE_SHADOW), BITS_PFEC);
+	assert_int_equal(parse("kvm_page_fault: address 0 error_code a"), TRACE_OK);
+	assert_int_equal(code_in_mode(BITS_MODE_SHADOW), BITS_PFEC);
 	/* An entry made is the entry that core makes: Q-23. */
 	assert_int_equal(parse("mark_mmio_spte: gfn fee00 access 7 gen 2"), TRACE_OK);
 	trace_explain(&sptes, &line, &report);

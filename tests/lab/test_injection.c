@@ -8,7 +8,7 @@
  * address bit; L2 then reads, writes and fetches, as user and supervisor, without
  * paging and through tables of its own, whose root may lie on the very page. The whole
  * stack does it, hardware included: what comes out - a value, a #PF, an exit with all
- * its bits - must be what the bare nested machine gives (N-6, N-8, B-6).
+ * its bits - must be what the bare nested machine gives (N-6, N-8, B-6, A-20).
  */
 #include "tests/lab/common.h"
 
