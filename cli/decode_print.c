@@ -224,12 +224,28 @@ static void value_text(struct decode *d, const char *label, const struct bits_bo
 
 /* ---- JSON ---- */
 
-static void pair(struct text *text, const char *before, const char *name, const char *string)
+/* Inline, for the lengths of names; these and numbers have nothing to escape. */
+static inline void member(struct text *text, const char *before, const char *name)
 {
 	text_put(text, before);
-	text_json(text, name);
-	text_put(text, ":");
+	text_bytes(text, "\"", 1);
+	text_put(text, name);
+	text_bytes(text, "\":", 2);
+}
+
+static inline void pair(struct text *text, const char *before, const char *name, const char *string)
+{
+	member(text, before, name);
 	text_json(text, string);
+}
+
+static inline void plain_pair(struct text *text, const char *before, const char *name,
+			      const char *string)
+{
+	member(text, before, name);
+	text_bytes(text, "\"", 1);
+	text_put(text, string);
+	text_bytes(text, "\"", 1);
 }
 
 static void findings_json(struct text *text, const char *before, const char *rule, const char *what)
@@ -248,7 +264,7 @@ static void value_json(struct decode *d, const struct bits_bound *bound, uint64_
 	char number[TEXT_NUMBER], range[8];
 
 	pair(text, "", "kind", decode_names[bound->request.kind].name);
-	pair(text, ",", "value", text_hex(number, value));
+	plain_pair(text, ",", "value", text_hex(number, value));
 	text_put(text, ",\"level\":");
 	text_put(text, text_decimal(number, report->level));
 	pair(text, ",", "summary", report->summary);
@@ -258,8 +274,8 @@ static void value_json(struct decode *d, const struct bits_bound *bound, uint64_
 
 		bit_range(range, field);
 		pair(text, i ? ",{" : "{", "name", field->name);
-		pair(text, ",", "bits", range);
-		pair(text, ",", "value", text_hex(number, field->value));
+		plain_pair(text, ",", "bits", range);
+		plain_pair(text, ",", "value", text_hex(number, field->value));
 		pair(text, ",", "meaning", field->meaning);
 		text_put(text, "}");
 	}
@@ -336,7 +352,7 @@ static void line_json(struct decode *d, const struct trace_line *line)
 		const struct trace_field *field = &trace->field[i];
 
 		pair(text, i ? ",{" : "{", "name", field->name);
-		pair(text, ",", "value", text_hex(number, field->value));
+		plain_pair(text, ",", "value", text_hex(number, field->value));
 		pair(text, ",", "meaning", field->meaning);
 		text_put(text, "}");
 	}

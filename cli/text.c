@@ -60,6 +60,9 @@ void text_json(struct text *text, const char *string)
 
 		while (length + 8 <= left && all_plain(string + length))
 			length += 8;
+		/* The rest of it as the last eight bytes. */
+		if (length && length + 8 > left && all_plain(string + left - 8))
+			length = left;
 		while (length < left && plain((unsigned char)string[length]))
 			length++;
 		text_bytes(text, string, length);
