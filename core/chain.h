@@ -22,8 +22,8 @@ struct chain_block {
 	struct chain_block *next;
 	uint64_t count;
 	uint64_t location[CHAIN_BLOCK_LOCATIONS];
-} __attribute__((aligned(64)));
-_Static_assert(sizeof(struct chain_block) == 128, "two cache lines");
+};
+_Static_assert(sizeof(void *) != 8 || sizeof(struct chain_block) == 128, "two cache lines");
 
 /** chain_blocks - the newest block; NULL: there is none. */
 static inline struct chain_block *chain_blocks(const struct chain *chain)

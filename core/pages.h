@@ -48,8 +48,8 @@ struct page {
 	uint64_t writes : 2;
 	/** mmu.generation when it was made; another one: obsolete (S-62). */
 	uint64_t generation : 1;
-} __attribute__((aligned(64)));
-_Static_assert(sizeof(struct page) == 64, "one cache line a table page");
+};
+_Static_assert(sizeof(void *) != 8 || sizeof(struct page) == 64, "one cache line a table page");
 
 #define PAGES_BUCKETS 4096
 /** Most tables that are unsync at once; further writes to tables are emulated. */
