@@ -71,7 +71,9 @@ static bool touch(struct lab *lab, const struct touch *t, uint64_t *random, stru
 		access.gva.v &= UINT32_MAX;
 	bytes[0] = random_next(random);
 	bytes[1] = random_next(random);
-	if (t->data && t->access & UMBRA_ACCESS_WRITE)
+	/* Behind the page's end there may be a table. */
+	if (t->data && t->access & UMBRA_ACCESS_WRITE &&
+	    access.gva.v - t->gva + access.size <= size)
 		access.data = bytes;
 	return lab_access(lab, &access, bare);
 }
