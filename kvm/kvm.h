@@ -47,6 +47,9 @@ struct kvm_config {
 	/** NULL: nobody listens. @text is one line without its end. */
 	void (*tell)(void *context, enum kvm_told kind, const char *text);
 	void *context;
+	/** The most bytes that the library gets at once, where a kernel has kvmalloc() of a
+	 * memory slot's arrays; ENOMEM beyond. 0: no limit. */
+	uint64_t alloc_max;
 };
 
 /** kvm_process_new - NULL: no memory. */
@@ -54,6 +57,9 @@ struct kvm_process *kvm_process_new(const struct kvm_config *config);
 /** kvm_process_free - the process exits: all descriptors are closed. Returns how many findings
  * there have been. NULL is allowed. */
 uint64_t kvm_process_free(struct kvm_process *process);
+/** kvm_process_reset - the process exits, and is as kvm_process_new() made it; memory is kept
+ * for what it does next, which saves most of the cost. Returns as kvm_process_free(). */
+uint64_t kvm_process_reset(struct kvm_process *process);
 /** kvm_process_audit - umbra_audit() of all VMs, until there has been a finding: that is told,
  * once. Returns how many there have been. A VM that goes away is audited too. */
 uint64_t kvm_process_audit(struct kvm_process *process);

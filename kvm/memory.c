@@ -24,6 +24,12 @@ struct kvm_memory {
 	uint8_t *bytes;
 	/** PROT_* of each page; KVM_NOT_MAPPED after munmap(). */
 	uint8_t rights[PAGES];
+	/** Pages that may have other bytes than 0: only these need be cleared. A page that has
+	 * never been written costs the machine nothing, and clearing it would. */
+	bool touched[PAGES];
+	/** Who wants to know of writes, or NULL. */
+	void (*written)(void *context, uint64_t distance, size_t size);
+	void *context;
 };
 
 static const uint64_t windows[] = {KVM_MEMORY_TEXT, KVM_MEMORY_LOW, KVM_MEMORY_HIGH};
@@ -38,6 +44,8 @@ struct kvm_memory *kvm_memory_new(void)
 	memory->bytes = mmap(NULL, KVM_MEMORY_SIZE, PROT_READ | PROT_WRITE,
 			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	memset(memory->rights, PROT_READ | PROT_WRITE, sizeof(memory->rights));
+	memset(memory->touched, 0, sizeof(memory->touched));
+	memory->written = NULL;
 	if (memory->bytes != MAP_FAILED)
 		return memory;
 	free(memory);
@@ -50,6 +58,33 @@ void kvm_memory_free(struct kvm_memory *memory)
 		return;
 	munmap(memory->bytes, KVM_MEMORY_SIZE);
 	free(memory);
+}
+
+void kvm_memory_watch(struct kvm_memory *memory,
+		      void (*written)(void *context, uint64_t distance, size_t size), void *context)
+{
+	memory->written = written;
+	memory->context = context;
+}
+
+void kvm_memory_touch(struct kvm_memory *memory, uint64_t distance)
+{
+	memory->touched[distance / UMBRA_PAGE_SIZE] = true;
+}
+
+static void clear(struct kvm_memory *memory, uint64_t first, uint64_t last)
+{
+	for (uint64_t page = first; page <= last; page++) {
+		if (memory->touched[page])
+			memset(memory->bytes + page * UMBRA_PAGE_SIZE, 0, UMBRA_PAGE_SIZE);
+		memory->touched[page] = false;
+	}
+}
+
+void kvm_memory_reset(struct kvm_memory *memory)
+{
+	clear(memory, 0, PAGES - 1);
+	memset(memory->rights, PROT_READ | PROT_WRITE, sizeof(memory->rights));
 }
 
 uint8_t *kvm_memory_bytes(struct kvm_memory *memory)
@@ -112,7 +147,11 @@ bool kvm_memory_write(struct kvm_memory *memory, uint64_t address, const void *f
 		return true;
 	if (!inside(address, size, &distance) || !allowed(memory, distance, size, PROT_WRITE))
 		return false;
+	for (uint64_t at = distance & ~KVM_PAGE_MASK; at < distance + size; at += UMBRA_PAGE_SIZE)
+		kvm_memory_touch(memory, at);
 	memcpy(memory->bytes + distance, from, size);
+	if (memory->written)
+		memory->written(memory->context, distance, size);
 	return true;
 }
 
@@ -143,8 +182,7 @@ int kvm_memory_protect(struct kvm_memory *memory, uint64_t address, uint64_t siz
 			return ENOMEM;
 	memset(memory->rights + first, (int)(protection & 7), last - first + 1);
 	if (fresh)
-		memset(memory->bytes + first * UMBRA_PAGE_SIZE, 0,
-		       (last - first + 1) * UMBRA_PAGE_SIZE);
+		clear(memory, first, last);
 	if (fresh && protection & KVM_NOT_MAPPED)
 		memset(memory->rights + first, KVM_NOT_MAPPED, last - first + 1);
 	return 0;

@@ -10,12 +10,23 @@
 #include "port/posix/posix.h"
 
 #define KVM_FDS 256u
+/** Input, output and errors are open from the beginning. */
+#define KVM_STANDARD_FDS 3u
 #define KVM_PAGE_MASK ((uint64_t)UMBRA_PAGE_SIZE - 1)
 
 /* ---- memory.c ---- */
 
 struct kvm_memory *kvm_memory_new(void);
 void kvm_memory_free(struct kvm_memory *memory);
+/** kvm_memory_reset - zeros everywhere, to be read and written. */
+void kvm_memory_reset(struct kvm_memory *memory);
+/** kvm_memory_watch - after each kvm_memory_write(), @written is called. */
+void kvm_memory_watch(struct kvm_memory *memory,
+		      void (*written)(void *context, uint64_t distance, size_t size),
+		      void *context);
+/** kvm_memory_touch - the page @distance into the data area may be written by others than
+ * kvm_memory_write(). */
+void kvm_memory_touch(struct kvm_memory *memory, uint64_t distance);
 uint8_t *kvm_memory_bytes(struct kvm_memory *memory);
 /** kvm_memory_distance - from the beginning of the window that [@address, +@size) touches to
  * @address, which may be negative. False: it touches none. */
@@ -107,7 +118,10 @@ struct kvm_process {
 	struct kvm_config config;
 	struct kvm_memory *memory;
 	struct kvm_file *fd[KVM_FDS];
+	struct kvm_file standard[KVM_STANDARD_FDS];
 	struct kvm_vm *vms;
+	/** NULL, or a host of a VM that is gone, for the next one. */
+	struct posix_host *spare;
 	uint64_t findings;
 	/** What closes now is not the program's doing. */
 	bool exits;
@@ -161,6 +175,9 @@ int64_t kvm_slot_set(struct kvm_vm *vm, uint64_t arg, bool version2);
 void kvm_slot_unbind(const struct kvm_guest_memory *memfd);
 /** kvm_slot_uses - does a slot have any of the process's [@address, +@size)? */
 bool kvm_slot_uses(const struct kvm_vm *vm, uint64_t address, uint64_t size);
+/** kvm_slot_written - the process has written [@distance, +@size) of its data area: where that is
+ * memory of a guest on shadow paging, its tables there are not mirrored any more. */
+void kvm_slot_written(struct kvm_vm *vm, uint64_t distance, size_t size);
 const struct kvm_slot *kvm_slot_at(const struct kvm_vm *vm, uint64_t gpa);
 
 int64_t kvm_dirty_get(struct kvm_vm *vm, uint64_t arg);

@@ -18,9 +18,6 @@
 
 #include "kvm/parts.h"
 
-/* Standard input, output and error are open. */
-#define STANDARD_FDS 3u
-
 /* ---- telling ---- */
 
 static void tell(struct kvm_process *process, enum kvm_told kind, const char *format, va_list args)
@@ -309,6 +306,35 @@ void kvm_fail_nth(struct kvm_process *process, uint64_t fd, uint64_t nth)
 
 /* ---- the process ---- */
 
+static void open_standard(struct kvm_process *process)
+{
+	for (unsigned fd = 0; fd < KVM_STANDARD_FDS; fd++) {
+		/* The process's own reference keeps file_put() from freeing it. */
+		process->standard[fd] = (struct kvm_file){.kind = KVM_OTHER, .refs = 2};
+		process->fd[fd] = &process->standard[fd];
+	}
+}
+
+/* All descriptors; what that does is not the program's doing, and not told. */
+static void close_all(struct kvm_process *process)
+{
+	process->exits = true;
+	for (unsigned fd = 0; fd < KVM_FDS; fd++)
+		if (process->fd[fd])
+			kvm_close(process, fd);
+	process->exits = false;
+}
+
+/* A kernel would not notice; its mirrors would be wrong until the guest flushes, which the
+ * auditor does not accept. */
+static void written(void *context, uint64_t distance, size_t size)
+{
+	struct kvm_process *process = context;
+
+	for (struct kvm_vm *vm = process->vms; vm; vm = vm->next)
+		kvm_slot_written(vm, distance, size);
+}
+
 struct kvm_process *kvm_process_new(const struct kvm_config *config)
 {
 	struct kvm_process *process = calloc(1, sizeof(*process));
@@ -317,18 +343,13 @@ struct kvm_process *kvm_process_new(const struct kvm_config *config)
 		return NULL;
 	process->config = *config;
 	process->memory = kvm_memory_new();
-	for (unsigned fd = 0; fd < STANDARD_FDS; fd++)
-		process->fd[fd] = calloc(1, sizeof(*process->fd[fd]));
-	if (process->memory && process->fd[0] && process->fd[1] && process->fd[2]) {
-		for (unsigned fd = 0; fd < STANDARD_FDS; fd++)
-			process->fd[fd]->refs = 1;
-		return process;
+	if (!process->memory) {
+		free(process);
+		return NULL;
 	}
-	for (unsigned fd = 0; fd < STANDARD_FDS; fd++)
-		free(process->fd[fd]);
-	kvm_memory_free(process->memory);
-	free(process);
-	return NULL;
+	kvm_memory_watch(process->memory, written, process);
+	open_standard(process);
+	return process;
 }
 
 uint64_t kvm_process_free(struct kvm_process *process)
@@ -337,13 +358,23 @@ uint64_t kvm_process_free(struct kvm_process *process)
 
 	if (!process)
 		return 0;
-	process->exits = true;
-	for (unsigned fd = 0; fd < KVM_FDS; fd++)
-		if (process->fd[fd])
-			kvm_close(process, fd);
+	close_all(process);
 	findings = process->findings;
+	posix_host_free(process->spare);
 	kvm_memory_free(process->memory);
 	free(process);
+	return findings;
+}
+
+uint64_t kvm_process_reset(struct kvm_process *process)
+{
+	uint64_t findings;
+
+	close_all(process);
+	findings = process->findings;
+	process->findings = 0;
+	kvm_memory_reset(process->memory);
+	open_standard(process);
 	return findings;
 }
 

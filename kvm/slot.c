@@ -392,3 +392,18 @@ bool kvm_slot_uses(const struct kvm_vm *vm, uint64_t address, uint64_t size)
 			return true;
 	return false;
 }
+
+void kvm_slot_written(struct kvm_vm *vm, uint64_t distance, size_t size)
+{
+	if (vm->process->config.vm.paging != UMBRA_PAGING_SHADOW)
+		return;
+	for (const struct kvm_slot *slot = vm->slots; slot; slot = slot->next) {
+		uint64_t from, at = distance & ~KVM_PAGE_MASK;
+
+		if (!kvm_memory_distance(slot->hva, slot->size, &from))
+			continue;
+		for (; at < distance + size; at += UMBRA_PAGE_SIZE)
+			if (at - from < slot->size)
+				umbra_vm_unprotect(vm->umbra, (umbra_gpa){slot->gpa + (at - from)});
+	}
+}

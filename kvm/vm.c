@@ -76,6 +76,9 @@ static int on_pin(void *context, umbra_hva hva, bool write, bool *writable)
 	if (distance >= KVM_MEMORY_SIZE)
 		return UMBRA_OK;
 	kvm_memory_rights(vm->process->memory, distance, &readable, writable);
+	/* The guest may write there, and bits A and D go only where it wrote a table before. */
+	if (*writable)
+		kvm_memory_touch(vm->process->memory, distance);
 	return readable && (*writable || !write) ? UMBRA_OK : UMBRA_EFAULT;
 }
 
@@ -111,6 +114,7 @@ static bool open_host(struct kvm_vm *vm)
 	const bool low = vm_config->paging == UMBRA_PAGING_SHADOW || vm_config->levels == 3;
 	const struct posix_config config = {
 		.single = true,
+		.alloc_max = vm->process->config.alloc_max,
 		.base = {POSIX_LOW_BASE, POSIX_HIGH_BASE},
 		.pages = {low ? 512 : 0, 16384},
 	};
@@ -122,7 +126,10 @@ static bool open_host(struct kvm_vm *vm)
 	};
 	const struct posix_calls calls = {.context = vm, .trace = on_trace, .may_pin = on_pin};
 
-	vm->host = posix_host_new(&config);
+	vm->host = vm->process->spare;
+	vm->process->spare = NULL;
+	if (!vm->host)
+		vm->host = posix_host_new(&config);
 	if (!vm->host)
 		return false;
 	posix_set_calls(vm->host, &calls);
@@ -138,7 +145,12 @@ static void vm_free(struct kvm_vm *vm)
 		vm->vcpus = next;
 	}
 	umbra_vm_destroy(vm->umbra);
-	posix_host_free(vm->host);
+	if (vm->host && !vm->process->spare) {
+		posix_host_reset(vm->host);
+		vm->process->spare = vm->host;
+	} else {
+		posix_host_free(vm->host);
+	}
 	while (vm->slots) {
 		struct kvm_slot *next = vm->slots->next;
 

@@ -51,6 +51,7 @@ struct posix_host *posix_host_new(const struct posix_config *config)
 	}
 	host->poison = c.poison;
 	host->single = c.single;
+	host->alloc_max = c.alloc_max ? c.alloc_max : SIZE_MAX / 2;
 	pthread_mutex_init(&host->mutex, NULL);
 	for (unsigned i = 0; i < UMBRA_LOCK_COUNT; i++)
 		pthread_rwlock_init(&host->lock[i], NULL);
@@ -76,6 +77,20 @@ void posix_host_free(struct posix_host *host)
 		pthread_rwlock_destroy(&host->lock[i]);
 	pthread_mutex_destroy(&host->mutex);
 	free(host);
+}
+
+void posix_host_reset(struct posix_host *host)
+{
+	posix_reclaim(host);
+	if (host->counts.pages || host->counts.bytes)
+		umbra_host_bug(host, __FILE__, __LINE__, "host reset, but its VM has memory");
+	for (unsigned i = 0; i < POSIX_POOL_COUNT; i++)
+		pool_reset(&host->pool[i]);
+	host->region_count = 0;
+	host->region_hit = 0;
+	host->calls = (struct posix_calls){0};
+	host->counts = (struct posix_counts){0};
+	posix_fail(host, 0, 0, 0);
 }
 
 void posix_set_calls(struct posix_host *host, const struct posix_calls *calls)

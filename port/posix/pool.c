@@ -66,6 +66,15 @@ void pool_close(struct pool *pool)
 		munmap(pool->bytes, pool_size(pool));
 }
 
+void pool_reset(struct pool *pool)
+{
+	/* .private is set when a page is taken; its contents are garbage then anyway. */
+	if (pool->top)
+		memset(pool->next, 0, pool->top * sizeof(*pool->next));
+	pool->top = 0;
+	pool->head = NO_PAGE;
+}
+
 static bool pool_take(struct pool *pool, uint32_t *index)
 {
 	if (pool->head != NO_PAGE) {
@@ -190,7 +199,7 @@ void *umbra_host_alloc(void *opaque, size_t size)
 	void *memory;
 
 	posix_count(host, &host->counts.allocs, 1);
-	if (posix_refuse(host, POSIX_FAIL_ALLOC) || size > SIZE_MAX / 2)
+	if (posix_refuse(host, POSIX_FAIL_ALLOC) || size > host->alloc_max)
 		return NULL;
 	memory = aligned_alloc(64, rounded(size));
 	if (!memory)

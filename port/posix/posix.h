@@ -34,6 +34,8 @@ struct posix_config {
 	/** Only one thread ever calls the library: locks are not taken (their
 	 * order is still checked), deferred work runs without a grace period. */
 	bool single;
+	/** Small memory of more bytes at once is refused; 0: no limit. */
+	uint64_t alloc_max;
 };
 
 #define POSIX_LOW_BASE 0x10000000ull
@@ -45,6 +47,11 @@ struct posix_config {
 struct posix_host *posix_host_new(const struct posix_config *config);
 /** posix_host_free - runs what is deferred. Guest memory stays the caller's. */
 void posix_host_free(struct posix_host *host);
+/**
+ * posix_host_reset - as posix_host_new() with the same configuration made it, for another VM;
+ * the memory behind its pools is kept. What its VM has not given back is a bug.
+ */
+void posix_host_reset(struct posix_host *host);
 
 /** struct posix_range - @size bytes at @bytes that lie at host-physical @base. */
 struct posix_range {

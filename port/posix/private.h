@@ -26,6 +26,8 @@ struct region {
 
 struct posix_host {
 	bool poison, single;
+	/** UINT64_MAX: no limit. */
+	uint64_t alloc_max;
 	/** Guards the pools and the list of deferred work. */
 	pthread_mutex_t mutex;
 	struct pool pool[POSIX_POOL_COUNT];
@@ -44,6 +46,8 @@ struct posix_host {
 
 bool pool_open(struct pool *pool, uint64_t base, uint64_t pages);
 void pool_close(struct pool *pool);
+/** pool_reset - all pages are free again, and count as never used. */
+void pool_reset(struct pool *pool);
 
 /** posix_count - @counter is one of @host->counts. */
 static inline void posix_count(struct posix_host *host, uint64_t *counter, uint64_t add)

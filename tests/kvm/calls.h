@@ -112,18 +112,19 @@ static inline uint64_t calls_value(struct calls *c)
 	return value;
 }
 
-static inline struct umbra_vm_config calls_config(uint8_t pick)
+#define CALLS_CONFIGS 5u
+
+static inline struct umbra_vm_config calls_config(unsigned pick)
 {
 	static const struct {
 		enum umbra_paging paging;
 		uint8_t levels, maxphyaddr;
-	} rows[] = {{UMBRA_PAGING_EPT, 4, 52},
-		    {UMBRA_PAGING_EPT, 5, 52},
-		    {UMBRA_PAGING_NPT, 4, 48},
-		    {UMBRA_PAGING_NPT, 3, 40},
-		    {UMBRA_PAGING_SHADOW, 0, 46}};
+	} rows[CALLS_CONFIGS] = {{UMBRA_PAGING_EPT, 4, 52},
+				 {UMBRA_PAGING_EPT, 5, 52},
+				 {UMBRA_PAGING_NPT, 4, 48},
+				 {UMBRA_PAGING_NPT, 3, 40},
+				 {UMBRA_PAGING_SHADOW, 0, 46}};
 
-	pick %= sizeof(rows) / sizeof(rows[0]);
 	return (struct umbra_vm_config){
 		.cpu = {.vendor = rows[pick].paging == UMBRA_PAGING_NPT ? UMBRA_VENDOR_AMD
 									: UMBRA_VENDOR_INTEL,
@@ -249,6 +250,27 @@ static inline int64_t calls_one(struct calls *c)
 	}
 }
 
+/* A slot's arrays of more bytes than this are refused: 128 MiB of mirrors in shadow mode. */
+#define CALLS_ALLOC_MAX (256u << 10)
+
+/* Processes are kept: making one, and the memory behind its first VM, costs ten times what
+ * calls do. One of each configuration, with and without limit. */
+static inline struct kvm_process *calls_process(uint8_t pick)
+{
+	static struct kvm_process *kept[CALLS_CONFIGS][2];
+	const unsigned row = pick % 16 % CALLS_CONFIGS;
+	/* One in eight has large slots, which cost milliseconds. */
+	const bool limited = (pick >> 4 & 7) != 7;
+	const struct kvm_config config = {
+		.vm = calls_config(row),
+		.alloc_max = limited ? CALLS_ALLOC_MAX : 0,
+	};
+
+	if (!kept[row][limited])
+		kept[row][limited] = kvm_process_new(&config);
+	return kept[row][limited];
+}
+
 /** calls_run - a process, a VM of either type and a vCPU, then what @data says, at most @limit
  * calls; *count is how many there were. Returns how many findings there were; aborts on a
  * result that no call can have. */
@@ -256,9 +278,8 @@ static inline uint64_t calls_run(const uint8_t *data, size_t size, unsigned limi
 {
 	struct calls c = {.data = data, .size = size};
 	const uint8_t pick = calls_byte(&c);
-	const struct kvm_config config = {.vm = calls_config(pick & 15)};
 
-	c.process = kvm_process_new(&config);
+	c.process = calls_process(pick);
 	if (!c.process)
 		abort();
 	kvm_open(c.process); /* 3 */
@@ -271,7 +292,7 @@ static inline uint64_t calls_run(const uint8_t *data, size_t size, unsigned limi
 			abort();
 	}
 	/* Each VM is audited when it goes. */
-	return kvm_process_free(c.process);
+	return kvm_process_reset(c.process);
 }
 
 #endif

@@ -200,13 +200,103 @@ static void run_page(void **state)
 	kit_close(&kit);
 }
 
+/* All of @memory is 0, and may be read and written. */
+static void is_fresh(struct kvm_memory *memory)
+{
+	static const uint8_t zeros[UMBRA_PAGE_SIZE];
+	static uint8_t page[UMBRA_PAGE_SIZE];
+
+	for (uint64_t at = 0; at < KVM_MEMORY_SIZE; at += sizeof(page)) {
+		assert_true(kvm_memory_read(memory, KVM_MEMORY_TEXT + at, page, sizeof(page)));
+		assert_memory_equal(page, zeros, sizeof(page));
+		assert_true(kvm_memory_write(memory, KVM_MEMORY_TEXT + at, "", 1));
+	}
+}
+
+/* A guest's delivery of #GP writes where the process never did: 0:4be, three words. */
+static void guest_writes(struct kit *kit, uint64_t hva)
+{
+	const struct kvm_regs regs = {.rsp = 0x4c4, .rip = 0x25000, .rflags = 2};
+	uint16_t pushed = 0;
+
+	assert_int_equal(kit_slot(kit, 0, 0, 0, 0x2000, hva), 0);
+	assert_int_equal(kit_ioctl(kit, kit->vcpu, KVM_SET_REGS, &regs, sizeof(regs)), 0);
+	kvm_ioctl(kit->process, (uint64_t)kit->vcpu, KVM_RUN, 0);
+	assert_true(kvm_memory_read(kvm_process_memory(kit->process), hva + 0x4c2, &pushed, 2));
+	assert_int_not_equal(pushed, 0);
+}
+
+/* After a reset nothing is left: memory, rights, descriptors, a failure to come, slots. */
+static void reset(void **state)
+{
+	struct kit kit;
+
+	(void)state;
+	kit_open(&kit, ept4(), 0);
+	for (unsigned round = 0; round < 2; round++) {
+		struct kvm_memory *memory = kvm_process_memory(kit.process);
+
+		assert_true(kvm_memory_write(memory, KVM_MEMORY_TEXT + 0x5fff, "ab", 2));
+		guest_writes(&kit, KVM_MEMORY_TEXT + 0x9000);
+		assert_int_equal(kvm_mprotect(kit.process, KVM_MEMORY_TEXT + 0x20000, 0x1000, 0),
+				 0);
+		assert_int_equal(kvm_munmap(kit.process, KVM_MEMORY_TEXT + 0x30000, 0x1000), 0);
+		assert_int_equal(kvm_dup_to(kit.process, (uint64_t)kit.vm, 0, false, 0), 0);
+		assert_int_equal(kvm_close(kit.process, 1), 0);
+		kvm_fail_nth(kit.process, (uint64_t)kit.vm, 1);
+		assert_int_equal(kvm_process_reset(kit.process), 0);
+		is_fresh(memory);
+		for (unsigned fd = 0; fd < 3; fd++)
+			assert_int_equal(kvm_ioctl(kit.process, fd, KVM_RUN, 0), -ENOTTY);
+		kit.system = kvm_open(kit.process);
+		assert_int_equal(kit.system, 3);
+		kit.vm = kvm_ioctl(kit.process, 3, KVM_CREATE_VM, 0);
+		assert_int_equal(kit.vm, 4);
+		kit.vcpu = kvm_ioctl(kit.process, 4, KVM_CREATE_VCPU, 0);
+		assert_int_equal(kit.vcpu, 5);
+	}
+	kit_close(&kit);
+}
+
+/* mmap() over what the guest wrote gives zeros. */
+static void fresh_pages(void **state)
+{
+	const struct kvm_map map = {KVM_MEMORY_TEXT, KVM_MEMORY_SIZE, 3, 0x31, UINT64_MAX, 0};
+	struct kit kit;
+
+	(void)state;
+	kit_open(&kit, ept4(), 0);
+	guest_writes(&kit, KVM_MEMORY_TEXT + 0x9000);
+	assert_int_equal(kvm_mmap(kit.process, &map), (int64_t)map.address);
+	is_fresh(kvm_process_memory(kit.process));
+	kit_close(&kit);
+}
+
+/* More at once than a VM may have: ENOMEM, and the slot is not there. */
+static void alloc_max(void **state)
+{
+	const struct umbra_vm_config vm = kit_config(UMBRA_PAGING_SHADOW, 0, 46);
+	const struct kvm_config config = {.vm = vm, .alloc_max = 64 << 10};
+	struct kit kit = {.process = kvm_process_new(&config)};
+
+	(void)state;
+	assert_non_null(kit.process);
+	kit.system = kvm_open(kit.process);
+	kit.vm = kvm_ioctl(kit.process, (uint64_t)kit.system, KVM_CREATE_VM, 0);
+	assert_int_equal(kit_slot(&kit, 0, 0, 0, 1ull << 30, KVM_MEMORY_TEXT), -ENOMEM);
+	assert_int_equal(kit_slot(&kit, 0, 0, 0, 0, 0), -EINVAL);
+	assert_int_equal(kit_slot(&kit, 0, 0, 0, 1ull << 20, KVM_MEMORY_TEXT), 0);
+	kit_close(&kit);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(descriptors),  cmocka_unit_test(memory),
 		cmocka_unit_test(capabilities), cmocka_unit_test(m22),
 		cmocka_unit_test(registers),    cmocka_unit_test(pdptes),
-		cmocka_unit_test(run_page),
+		cmocka_unit_test(run_page),     cmocka_unit_test(reset),
+		cmocka_unit_test(fresh_pages),  cmocka_unit_test(alloc_max),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
